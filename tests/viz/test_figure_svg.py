@@ -70,6 +70,32 @@ def test_lines_go_through_their_points(log_x: bool) -> None:
     assert {"up", "level"} <= set(texts(image))
 
 
+def test_a_logarithmic_axis_upwards() -> None:
+    titles = {"title": "t", "x_title": "x", "y_title": "y"}
+    image = drawn(curves([1, 2, 3, 4], {"s": [1.0, 10.0, 0.0, 100.0]}, **titles, log_y=True))
+    (line,) = image.iter(f"{SPACE}polyline")
+    heights = [float(point.split(",")[1]) for point in (line.get("points") or "").split()]
+    assert len(heights) == 3, "zero has no logarithm"
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
+    assert {"1", "10", "100"} <= set(texts(image))
+
+
+@pytest.mark.parametrize("mode", ["markers", "markers+text"])
+def test_dots_are_not_joined(mode: str) -> None:
+    figure = curves([1, 2, 3], {"s": [1.0, 3.0, 2.0]}, title="t", x_title="x", y_title="y")
+    figure.update_traces(mode=mode)
+    image = drawn(figure)
+    assert len(list(image.iter(f"{SPACE}circle"))) == 3
+    assert list(image.iter(f"{SPACE}polyline")) == []
+
+
+def test_panels_are_refused_in_words() -> None:
+    figure = curves([1, 2], {"s": [1.0, 3.0]}, title="t", x_title="x", y_title="y")
+    figure.add_scatter(x=[1, 2], y=[2, 1], xaxis="x2", yaxis="y2")
+    with pytest.raises(ValueError, match="this figure has panels"):
+        figure_svg(figure)
+
+
 def test_another_figure_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="a figure of bar"):
         figure_svg(bars(["a"], {"s": [1.0]}, title="t", x_title="x", y_title="y"))

@@ -18,6 +18,7 @@ from mechscope.cli.argument_kinds import (
     Name,
     Names,
     OptionalFolder,
+    PathName,
     Whole,
     positional,
 )
@@ -215,6 +216,25 @@ class Site:
         return ""
 
 
+@dataclass(frozen=True)
+class Notebook:
+    """Write steps as Jupyter notebooks: the lesson, its code, and the figures and claims of a run that they make."""
+
+    steps: Annotated[tuple[str, ...], tyro.conf.Positional, positional("STEP…")] = ()
+    """Steps by number or name (00, mnist-templates, 03, induction), or all."""
+    budget: Literal["quick", "full"] = "quick"
+    """The budget that the notebooks begin with; it can be changed inside."""
+    out: Annotated[Path, PathName] = Path()
+    """The folder to write to, or, for one step, a file that ends with .ipynb."""
+    force: Annotated[bool, Flag] = False
+    """Replace notebooks that were edited or run."""
+
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return ""
+
+
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
@@ -224,6 +244,7 @@ Command = (
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[Site, tyro.conf.subcommand("site")]
+    | Annotated[Notebook, tyro.conf.subcommand("notebook")]
     | Annotated[Course, tyro.conf.subcommand("course")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
 )

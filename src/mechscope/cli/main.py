@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Course,
         Doctor,
         Models,
+        Notebook,
         Replications,
         Run,
         Sae,
@@ -102,7 +103,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 
 def _parse(
     arguments: Sequence[str] | None,
-) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Course | Sae:
+) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Notebook | Course | Sae:
     # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
@@ -118,10 +119,31 @@ def _parse(
 
 
 def _dispatch(
-    command: Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Course | Sae,
+    command: Run
+    | Verify
+    | Replications
+    | Models
+    | Doctor
+    | Scoreboard
+    | Serve
+    | Site
+    | Notebook
+    | Course
+    | Sae,
 ) -> int:
     # Imported late, so that help and option errors do not load torch.
-    from mechscope.cli.commands import Course, Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
+    from mechscope.cli.commands import (
+        Course,
+        Models,
+        Notebook,
+        Replications,
+        Run,
+        Sae,
+        Scoreboard,
+        Serve,
+        Site,
+        Verify,
+    )
 
     if isinstance(command, Run):
         from mechscope.cli.run import run
@@ -151,6 +173,10 @@ def _dispatch(
         from mechscope.cli.web import site
 
         return site(command)
+    if isinstance(command, Notebook):
+        from mechscope.cli.notebook import notebook
+
+        return notebook(command)
     if isinstance(command, Course):
         from mechscope.cli.course import course
 

@@ -13,6 +13,8 @@ from .lab import Lab as Lab
 from .lab import LabFigure as LabFigure
 from .lab import LabRun as LabRun
 from .lab import Outcome as Outcome
+from .notebook_lesson import NotebookLesson as NotebookLesson
+from .notebooks import lab_notebook as lab_notebook
 from .registry import LABS as LABS
 from .registry import LabEntry as LabEntry
 from .registry import all_labs as all_labs

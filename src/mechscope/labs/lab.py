@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from torch import Tensor
 
+from mechscope.arguments import shown
 from mechscope.labs.claim import CheckedClaim, Claim
 from mechscope.pages.figures import PageFigure
 from mechscope.results import Result
@@ -144,6 +145,17 @@ class Lab:
     def folder_name(self) -> str:
         """Name of the folder that runs of this lab go to."""
         return f"{self.step}-{self.slug}"
+
+    def with_config(self, budget: Budget, config: Any) -> Lab:
+        """The same lab with other settings for one budget.
+
+        Raises:
+            TypeError: if the settings are those of another lab.
+        """
+        kind = type(self.configs[budget])
+        if not isinstance(config, kind):
+            raise TypeError(f"the settings of {self.slug} are a {kind.__name__}, not {shown(config)}.")
+        return replace(self, configs={**self.configs, budget: config})
 
     @property
     def remarks(self) -> dict[str, str]:

@@ -128,7 +128,21 @@ def site_pages() -> SiteRoom:
         pages.append(page)
     pages += [ioi_page(), replications_page()]
     styles = [HERE / "live.css", HERE / "replications.css"]
-    return SiteRoom(pages, modules, styles, files, home=[REPLICATIONS])
+    notebooks = {notebook_path(entry): partial(_notebook, entry) for entry in LABS}
+    return SiteRoom(pages, modules, styles, files, notebooks, home=[REPLICATIONS])
+
+
+def notebook_path(entry: LabEntry) -> str:
+    """Where the site has a step's notebook."""
+    return f"steps/{entry.folder_name}/{entry.folder_name}.ipynb"
+
+
+def _notebook(entry: LabEntry) -> bytes:
+    # Imported late, because a lab imports torch, and the pages do without.
+    from mechscope.labs.notebooks import lab_notebook
+    from mechscope.labs.registry import find_lab
+
+    return lab_notebook(find_lab(entry.slug)).encode()
 
 
 def _folder(entry: LabEntry) -> Path:
@@ -161,6 +175,7 @@ def step_content(
     return {
         "step": entry,
         "live": live,
+        "notebook": context.file(notebook_path(entry)),
         "problems": choice.problems,
         "shown": run,
         "lesson": lesson,

@@ -11,6 +11,7 @@ import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from functools import lru_cache
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import latex2mathml.converter
@@ -131,6 +132,7 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table").disable("image")
     parser.inline.ruler.before("escape", "formula", _formula)
     parser.add_render_rule("formula", _render_formula)
+    parser.add_render_rule("fence", _render_code)
     return parser
 
 
@@ -156,6 +158,13 @@ def _render_formula(
     renderer: RendererProtocol, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
     return to_mathml(tokens[index].content.strip(), display=tokens[index].markup == "$$")
+
+
+def _render_code(
+    renderer: RendererProtocol, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    # Long lines are scrolled to, which must also be possible with the keyboard.
+    return f'<pre tabindex="0"><code>{escape(tokens[index].content)}</code></pre>\n'
 
 
 def _look_up(figures: Mapping[str, str], name: str) -> str:

@@ -108,8 +108,9 @@ class SiteRoom:
     """Style sheets, added to those of the frame on every page."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
-    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
-    """Path in the site → function that makes the content of such a file, called when it is needed."""
+    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
+    """Path in the site → function that makes the content of a file when it is needed, for scripts or to be saved by
+    readers, as in "steps/03-induction/03-induction.ipynb"."""
     home: Sequence[HomeEntry] = ()
     """What the home page says about it."""
     endpoints: Sequence[Endpoint] = ()
@@ -128,7 +129,7 @@ class Site:
     """Style sheets in the order of the rooms."""
     files: Mapping[str, Path]
     """Path in the site → file."""
-    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
     """Path in the site → function that makes the content of a file."""
     home: Sequence[HomeEntry] = ()
     """What the home page lists, in the order of the rooms."""

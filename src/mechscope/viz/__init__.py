@@ -16,6 +16,7 @@ from mechscope.viz.curves import Marker, curves
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 from mechscope.viz.images import image_grid
+from mechscope.viz.notebook_renderer import use_in_notebooks
 from mechscope.viz.panels import heatmap_panels
 from mechscope.viz.ranked_bars import ranked_bars
 from mechscope.viz.render import render_result
@@ -56,4 +57,5 @@ __all__ = [
     "token_grid",
     "tokens",
     "top_tokens",
+    "use_in_notebooks",
 ]

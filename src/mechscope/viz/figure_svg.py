@@ -1,4 +1,4 @@
-"""A figure as an SVG image in the house style, for pages without scripts: a heat map, or lines over one axis."""
+"""A figure as an SVG image in the house style, for pages without scripts: a heat map, or lines or dots on one axis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DASH_LENGTHS = ("", "7 4", "2 3", "7 3 2 3", "11 4", "11 3 2 3")
 
 
 def figure_svg(figure: go.Figure) -> str:
-    """Draw a figure that consists of one heat map, or of lines over one axis, as SVG text.
+    """Draw a figure that consists of one heat map, or of lines or dots over one axis, as SVG text.
 
     >>> from mechscope.viz import heatmap
     >>> figure_svg(heatmap([[0.0, 1.0]], title="t", x_title="x", y_title="y", unit="1")).startswith("<svg")
@@ -33,6 +33,15 @@ def figure_svg(figure: go.Figure) -> str:
     """
     traces: Any = figure.data
     kinds: list[str] = [trace.type for trace in traces]
+    if (
+        len(
+            {(getattr(trace, "xaxis", None) or "x", getattr(trace, "yaxis", None) or "y") for trace in traces}
+        )
+        > 1
+    ):
+        raise ValueError(
+            "only one heat map, or lines over one axis, can be drawn as SVG; this figure has panels."
+        )
     if kinds == ["heatmap"]:
         return str(_heatmap(figure))
     if set(kinds) == {"scatter"}:
@@ -103,8 +112,13 @@ def _lines(figure: Any) -> Svg:
     in_words = any(isinstance(label, str) for label in labels)
     xs = [[float(labels.index(x)) if in_words else float(x) for x in trace.x] for trace in traces]
     flat = [x for some in xs for x in some]
-    values = [float(value) for trace in traces for value in trace.y if np.isfinite(value)]
-    low, high = min(0.0, *values), max(values)
+    log_y = figure.layout.yaxis.type == "log"
+
+    def has_place(y: float) -> bool:
+        return bool(np.isfinite(y)) and (y > 0 or not log_y)
+
+    values = [float(value) for trace in traces for value in trace.y if has_place(value)]
+    low, high = min(values) if log_y else min(0.0, *values), max(values)
     left, width, height = 76.0, float(WIDTH - 76 - 30), 280.0
     image = _frame(figure, left, height, width, 18)
 
@@ -113,9 +127,10 @@ def _lines(figure: Any) -> Svg:
         return left + width * float((at - first) / ((last - first) or 1))
 
     def down(y: float) -> float:
-        return TOP + height * (high - y) / ((high - low) or 1)
+        least, at, most = (float(np.log10(one)) if log_y else one for one in (low, y, high))
+        return TOP + height * (most - at) / ((most - least) or 1)
 
-    for tick in ticks(low, high, log=False):
+    for tick in ticks(low, high, log=log_y):
         image.line((left, down(tick)), (left + width, down(tick)), LIGHT_PALETTE.faint)
         image.text(left - 8, down(tick) + 4, _number(tick), anchor="end", font_size=SMALL)
     marks: Sequence[float] = range(len(labels)) if in_words else ticks(min(flat), max(flat), log=log)
@@ -126,13 +141,19 @@ def _lines(figure: Any) -> Svg:
     for index, (trace, points) in enumerate(zip(traces, xs, strict=True)):
         colour = LIGHT_PALETTE.series[index % len(LIGHT_PALETTE.series)]
         dash = DASH_LENGTHS[DASHES.index(trace.line.dash)] if trace.line.dash in DASHES else ""
-        drawn = [
-            (across(at), down(float(y))) for at, y in zip(points, trace.y, strict=True) if np.isfinite(y)
-        ]
-        image.polyline(drawn, colour, 2, dash)
+        drawn = [(across(at), down(float(y))) for at, y in zip(points, trace.y, strict=True) if has_place(y)]
+        is_joined = "lines" in (trace.mode or "lines")
+        if not is_joined:
+            for x_of_dot, y_of_dot in drawn:
+                image.dot(x_of_dot, y_of_dot, 3, colour)
+        else:
+            image.polyline(drawn, colour, 2, dash)
         if len(traces) > 1:
             name = _words(trace.name)
-            image.line((x, 46), (x + 22, 46), colour, 2, dash)
+            if not is_joined:
+                image.dot(x + 11, 46, 3, colour)
+            else:
+                image.line((x, 46), (x + 22, 46), colour, 2, dash)
             image.text(x + 27, 50, name, font_size=SMALL)
             x += 44 + LETTER * len(name)
     return image

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 CONNECTIONS = 200
 """How many connections may be open."""
 EVERY_INTERFACE = ("0.0.0.0", "::")
-TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
+TYPES = {
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".css": "text/css",
+    ".ipynb": "application/x-ipynb+json",
+}
 
 
 def make_app(
