@@ -117,7 +117,7 @@ def test_a_pause_is_a_pause(watched: WatchedPage) -> None:
 def test_random_numbers_are_uniform(watched: WatchedPage) -> None:
     drawn = watched.page.evaluate(
         """async () => {
-          const { randomNumbers } = await import("/static/toy_model.js");
+          const { randomNumbers } = await import("/static/random_numbers.js");
           const random = randomNumbers(5);
           return Array.from({ length: 20000 }, () => random());
         }"""

@@ -38,7 +38,8 @@ def test_every_link_leads_to_a_file(site: Path) -> None:
 def test_pages_and_the_site_are_small(site: Path) -> None:
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 40e6
     for page in site.rglob("*.html"):
-        assert page.stat().st_size < (300_000 if page.parent.parent.name == "steps" else 50_000)
+        is_long = page.parent.parent.name == "steps" or page.parent.name == "replications"
+        assert page.stat().st_size < (300_000 if is_long else 50_000)
     for module in (site / "static").glob("*.js"):
         assert module.name in ("modules.js", "plotly.js") or module.stat().st_size <= 25_000
     # Plotly is there once, and not among the modules of pages that do without it.
@@ -53,6 +54,19 @@ def test_it_opens_from_a_disk(site: Path, browser: Any) -> None:
     assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
     watched.page.click("nav a.brand")
     assert watched.page.title() == "Home · mechscope"
+    watched.page.close()
+
+
+def test_a_planted_circuit_opens_from_a_disk(site: Path, browser: Any) -> None:
+    watched = WatchedPage(browser)
+    watched.page.goto((site / "circuits" / "planted" / "induction" / "index.html").as_uri())
+    watched.page.wait_for_selector("main:not(:has([aria-busy]))")
+    assert watched.page.locator(".ms-edge-hit:not([hidden])").count() == 5
+    watched.page.click("[data-part=patch]")
+    watched.page.wait_for_selector("text=118 edges patched.")
+    assert "true edges found" in watched.page.inner_text("figure .ms-words")
+    assert watched.problems == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
     watched.page.close()
 
 
@@ -101,7 +115,36 @@ def test_rooms_may_not_share_a_route() -> None:
         collect_site([room, room])
 
 
+def test_files_that_are_made_are_written_like_others(tmp_path: Path) -> None:
+    made = SiteRoom([SitePage("", "Home", PAGE)], made_files={"files/made.bin": lambda: b"\x00made"})
+    build_site(tmp_path / "site", collect_site([made]))
+    assert (tmp_path / "site" / "files" / "made.bin").read_bytes() == b"\x00made"
+    script = (tmp_path / "site" / "files" / "made.bin.js").read_text(encoding="utf-8")
+    assert script == '(window.mechscopeFiles ??= {})["files/made.bin"] = "AG1hZGU=";\n'
+    with pytest.raises(ValueError, match="two rooms contribute the file 'files/made.bin'"):
+        collect_site([made, SiteRoom([], files={"files/made.bin": PAGE})])
+
+
 @pytest.mark.parametrize("route", ["a", "/a/", "a//b/", "../a/", "a/./"])
 def test_routes_are_folders(route: str) -> None:
     with pytest.raises(ValueError, match="route"):
         SitePage(route, "A", PAGE)
+
+
+@pytest.mark.parametrize(
+    ("step", "drawn"), [("02-grokking", ".live-cosines svg"), ("05-sae", ".live-steered .ms-token")]
+)
+def test_live_figures_open_from_a_disk(site: Path, browser: Any, step: str, drawn: str) -> None:
+    watched = WatchedPage(browser)
+    watched.page.goto((site / "steps" / step / "index.html").as_uri())
+    watched.page.wait_for_selector(drawn)
+    assert watched.problems == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
+    watched.page.close()
+
+
+def test_rooms_may_share_a_file_but_not_its_name(tmp_path: Path) -> None:
+    one, other = (SiteRoom([], files={"files/a.json": tmp_path / name}) for name in ("a.json", "b.json"))
+    assert collect_site([one, one]).files == one.files
+    with pytest.raises(ValueError, match=r"two rooms contribute the file 'files/a\.json'"):
+        collect_site([one, other])

@@ -91,6 +91,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tied": {"act_fn": "gelu_pytorch_tanh", "tie_word_embeddings": True},
     "capped": {"act_fn": "gelu", "attn_scores_soft_cap": 2.0, "output_logits_soft_cap": 3.0},
     "solu": {"act_fn": "solu_ln"},
+    "bidirectional": {"act_fn": "relu", "attention_dir": "bidirectional"},
     "by layer": {"act_fn": "relu", "scale_attn_by_inverse_layer_idx": True, "normalization_type": None},
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ from mechscope.cli.argument_kinds import (
     Whole,
     positional,
 )
+from mechscope.cli.course.commands import Course
 from mechscope.cli.sae.commands import Sae
 
 
@@ -196,7 +197,7 @@ class Serve:
     @property
     def kept(self) -> str:
         """Which unfinished work is kept, and where."""
-        return ""
+        return f"What was run is kept in {self.runs}."
 
 
 @dataclass(frozen=True)
@@ -223,5 +224,6 @@ Command = (
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[Site, tyro.conf.subcommand("site")]
+    | Annotated[Course, tyro.conf.subcommand("course")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
 )

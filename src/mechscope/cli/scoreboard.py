@@ -43,7 +43,7 @@ def scoreboard(command: Scoreboard) -> int:
 
 def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     from mechscope import planted
-    from mechscope.scoreboard import METHODS, scoreboard_page, scoreboard_svg
+    from mechscope.scoreboard import METHODS, make_tables, scoreboard_page, scoreboard_svg
     from mechscope.scoreboard import scoreboard as play_all
 
     with user_errors():
@@ -60,8 +60,8 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
         pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])
         plots = [page.with_suffix(".svg") for page in pages]
-        table = command.out / "scoreboard.json"
-        for file in (*pages, *plots, table):
+        matches_file, tables_file = command.out / "scoreboard.json", command.out / "tables.json"
+        for file in (*pages, *plots, matches_file, tables_file):
             check_file(file)
         if doubled := sorted({str(page) for page, plot in zip(pages, plots, strict=True) if page == plot}):
             raise ValueError(f"the plot is written to {doubled[0]}; give --docs a name that ends in .md.")
@@ -78,11 +78,13 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     )
     for kind in ("edges", "nodes"):
         print_means(played, kind)
-    played.save(table)
+    played.save(matches_file)
+    tables = make_tables(played)
+    tables.save(tables_file)
     kind = "edges" if played.summary("edges") else "nodes"
-    written = [write_atomically(plot, scoreboard_svg(played, kind)) for plot in plots]
+    written = [write_atomically(plot, scoreboard_svg(tables, kind)) for plot in plots]
     written += [
-        write_atomically(page, scoreboard_page(played, plot.name))
+        write_atomically(page, scoreboard_page(tables, plot.name))
         for page, plot in zip(pages, plots, strict=True)
     ]
     print(f"written to {', '.join(map(str, written))}")
@@ -93,7 +95,14 @@ def compare_on_model(command: Scoreboard) -> int:
     """Compare the methods on a trained model, print the table, and write the page."""
     with user_errors():
         from mechscope.checkpoints.load import load_model
-        from mechscope.scoreboard import COMPARED, compare_methods, comparison_page, comparison_plot
+        from mechscope.scoreboard import (
+            COMPARED,
+            compare_methods,
+            comparison_page,
+            comparison_plot,
+            comparison_tables,
+            save_comparison,
+        )
         from mechscope.tasks import ioi
 
         if command.programs:
@@ -109,6 +118,7 @@ def compare_on_model(command: Scoreboard) -> int:
         pages = [command.out / f"{command.model}.md"] + ([] if command.docs is None else [command.docs])
         for page in pages:
             check_file(page)
+        check_file(command.out / f"{command.model}.json")
         check_folder(command.out / command.model)
         model = load_model(command.model)
     found = compare_methods(
@@ -125,8 +135,10 @@ def compare_on_model(command: Scoreboard) -> int:
     ]
     print(text_table(["method", "ρ with patching", "AUROC", "CPU s"], rows), end="\n\n")
     written = [write_atomically(page.with_suffix(".svg"), comparison_plot(found)) for page in pages]
+    tables = comparison_tables(found)
+    save_comparison(tables, command.out / f"{command.model}.json")
     written += [
-        write_atomically(page, comparison_page(found, page.with_suffix(".svg").name)) for page in pages
+        write_atomically(page, comparison_page(tables, page.with_suffix(".svg").name)) for page in pages
     ]
     print(f"written to {', '.join(map(str, written))}")
     return 0

@@ -9,6 +9,7 @@ import safetensors.torch
 
 from mechscope.arguments import checked_arguments, shown
 from mechscope.dictionaries.building import check_state, from_state
+from mechscope.dictionaries.bundled_folders import BUNDLED, bundled_dictionary_names
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.reading import check_name, naming, read_json_object, read_safetensors
@@ -45,7 +46,10 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
 
 @checked_arguments
 def load(folder: str | Path) -> Dictionary:
-    """Read a dictionary that `save` wrote.
+    """Read a dictionary that `save` wrote, or a bundled one.
+
+    Args:
+        folder: a folder, or the name of a dictionary that comes with the package (in float16).
 
     Raises:
         FileNotFoundError: if the folder lacks one of the two files.
@@ -59,11 +63,15 @@ def load(folder: str | Path) -> Dictionary:
     2
     """
     folder = check_name(folder)
+    bundled = bundled_dictionary_names()
+    if str(folder) in bundled and not folder.exists():
+        folder = BUNDLED / folder
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).exists():
             raise FileNotFoundError(
                 f"{folder} has no {name}: a dictionary's folder holds {CONFIG} and {WEIGHTS} (mechscope's own "
-                "format; for others see mechscope.dictionaries.exchange)."
+                "format; for others see mechscope.dictionaries.exchange). Bundled ones are loaded by name: "
+                f"{', '.join(bundled)}."
             )
     described = read_json_object(folder / CONFIG, fix="Save the dictionary again.")
     state = read_safetensors(folder / WEIGHTS)
@@ -82,3 +90,11 @@ def load(folder: str | Path) -> Dictionary:
         cfg = config_from_dict(described["dictionary"])
         check_state(cfg, state, f"the tensors of {folder / WEIGHTS}")
         return from_state(cfg, state, metadata)
+
+
+def is_dictionary_folder(folder: Path) -> bool:
+    """Whether `save` may write here: the folder holds a dictionary or nothing."""
+    try:
+        return read_json_object(folder / CONFIG).get("format") == FORMAT
+    except (OSError, ValueError):
+        return folder.is_dir() and not any(folder.iterdir())

@@ -11,14 +11,20 @@ from typing import Any
 from markupsafe import Markup
 
 from mechscope.labs.finished_runs import seeds_in_words
+from mechscope.labs.ioi_circuit_page import ioi_page
+from mechscope.labs.live_files import live_files
 from mechscope.labs.overview import overview
 from mechscope.labs.registry import LABS, LabEntry
+from mechscope.labs.replications_site import HOME as REPLICATIONS
+from mechscope.labs.replications_site import replications_page
 from mechscope.labs.shown_run import ShownRun, choose_run
 from mechscope.pages.formatting import code_spans, day_in_words, duration, time_in_words
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "site_templates"
+JOB_PANEL = "job_panel.js"
+"""The web lab's module that runs the experiment of a step (`[data-job]`)."""
 LIVE_PLACE = Markup("<!--live-->")
 """Where the lesson's template puts the live figure. No text of a lesson can look like it: text is escaped."""
 
@@ -33,15 +39,37 @@ class LiveFigure:
     """What to do, and what to expect."""
     modules: tuple[str, ...]
     """Its ES modules, in the folder of the lab; the first one starts it."""
+    models: tuple[str, ...] = ()
+    """Bundled models that it runs and that have no page of their own."""
+    dictionaries: tuple[str, ...] = ()
+    """Bundled dictionaries that it reads."""
 
 
 LIVE: dict[str, LiveFigure] = {
+    "mnist-templates": LiveFigure(
+        "What does the network look for in a digit?",
+        "This network has one weight per pixel and digit, and nothing else. Draw a digit, or take one from the test "
+        "set. Each of the ten pictures shows what every pixel adds to one score: add up a picture, and you have the "
+        "score. Try to turn a 3 into an 8 with as few pixels as you can. Then choose a pixel of the template and drag "
+        "its weight: by how much does the score change, and why not at all where there is no ink?",
+        ("templates_live.js", "centring.js", "linear_classifier.js"),
+    ),
     "superposition": LiveFigure(
         "How many features fit into a plane?",
         "This network has two hidden dimensions and must remember more features than that. It trains in this page "
         "while you watch. Each arrow is the direction of one feature. Make the features rarer, and predict first: "
         "when do five of them form a pentagon, and when are only two kept?",
         ("superposition_live.js", "pentagon.js", "toy_model.js"),
+    ),
+    "grokking": LiveFigure(
+        "What grows while the loss stands still?",
+        "A small network learns to add modulo 113 from a third of all pairs. Here it is at the end of its training: "
+        "drag the slider back to the beginning, and then forward. First it learns its training pairs by heart. For "
+        "thousands of epochs nothing seems to happen, but watch the waves in its embedding, and the line through the "
+        "numbers: when does it become a circle? Only then does the loss on unseen pairs fall. Below, see how the "
+        "finished network answers: choose two numbers, and predict where the cosines agree.",
+        ("grokking_live.js", "training_scrubber.js", "cosine_sum.js"),
+        models=("grokking-p113",),
     ),
     "induction": LiveFigure(
         "Which head looks back at the first copy?",
@@ -58,18 +86,31 @@ LIVE: dict[str, LiveFigure] = {
         "differ in the second mention only.",
         ("ioi_live.js",),
     ),
+    "sae": LiveFigure(
+        "Which features does a text have?",
+        "A dictionary writes the neurons of a small language model as a sum of 512 features, 16 of them at a time. "
+        "Choose a token of your text and one of its features, and say what it means before you read what it promotes. "
+        "Then steer: add the feature at every token, and watch the next token and the text that follows. The first "
+        "feature is on after words such as “should”: what will the model write if it is on everywhere? If you have "
+        "understood a feature, you can predict that; with a negative amount, expect the opposite.",
+        ("sae_live.js", "feature_page.js"),
+        dictionaries=("mini-gelu-1l-neurons",),
+    ),
 }
 """Step's name → its live figure."""
 
 
 def site_pages() -> SiteRoom:
-    """The list of steps and one page per step."""
+    """The list of steps, one page per step, all claims on one page, and the circuit that step 04 studies."""
     pages = [SitePage("steps/", "Steps", TEMPLATES / "steps.html", _steps, "Steps")]
     modules: list[Path] = []
+    files: dict[str, Path] = {}
     for place, entry in enumerate(LABS):
         live = LIVE.get(entry.slug)
         scripts = [] if live is None else [_folder(entry) / name for name in live.modules]
         modules += scripts
+        if live:
+            files |= live_files(entry.slug, _folder(entry), live.models, live.dictionaries)
         page = SitePage(
             route=f"steps/{entry.folder_name}/",
             title=f"Step {entry.step}",
@@ -81,11 +122,13 @@ def site_pages() -> SiteRoom:
                 LABS[place - 1] if place else None,
                 LABS[place + 1] if place + 1 < len(LABS) else None,
             ),
-            scripts=tuple(path.name for path in scripts[:1]),
+            scripts=(*(path.name for path in scripts[:1]), JOB_PANEL),
             has_figures=True,
         )
         pages.append(page)
-    return SiteRoom(pages, modules, [HERE / "live.css"])
+    pages += [ioi_page(), replications_page()]
+    styles = [HERE / "live.css", HERE / "replications.css"]
+    return SiteRoom(pages, modules, styles, files, home=[REPLICATIONS])
 
 
 def _folder(entry: LabEntry) -> Path:

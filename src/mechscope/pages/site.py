@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mechscope.pages.endpoints import Endpoint
+
 ROOM_MODULE = "site_pages"
 
 
@@ -71,6 +73,8 @@ class SitePage:
     """Whether it has Plotly figures (`pages.figures.figure_html`), for which Plotly is loaded."""
     needs_server: str = ""
     """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
+    summary: str = ""
+    """What it is about, in one sentence, for pages that list it."""
 
     def __post_init__(self) -> None:
         parts = self.route.split("/")
@@ -104,8 +108,12 @@ class SiteRoom:
     """Style sheets, added to those of the frame on every page."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
+    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    """Path in the site → function that makes the content of such a file, called when it is needed."""
     home: Sequence[HomeEntry] = ()
     """What the home page says about it."""
+    endpoints: Sequence[Endpoint] = ()
+    """What its pages may ask a server for; a static site has none."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +128,21 @@ class Site:
     """Style sheets in the order of the rooms."""
     files: Mapping[str, Path]
     """Path in the site → file."""
+    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    """Path in the site → function that makes the content of a file."""
     home: Sequence[HomeEntry] = ()
     """What the home page lists, in the order of the rooms."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
+    """Method and path → endpoint, as in "POST models/{model}/loss"."""
 
     @property
     def menu(self) -> list[SitePage]:
         """The pages that the menu lists."""
         return [page for page in self.pages.values() if page.navigation]
+
+    def under(self, route: str) -> list[SitePage]:
+        """The pages below a route, such as "circuits/"."""
+        return [page for name, page in self.pages.items() if name.startswith(route) and name != route]
 
 
 def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
@@ -136,24 +152,30 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name or file path, or the home page would link to a page that is
-            missing.
+        ValueError: if two rooms use one route, module name, file path or endpoint, or the home page would link to a
+            page that is missing.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
+    made_files: dict[str, Callable[[], bytes]] = {}
+    endpoints: dict[str, Endpoint] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
+        _add(made_files, room.made_files, "file")
+        _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
         styles += room.styles
         home += room.home
+    if both := sorted(files.keys() & made_files.keys()):
+        raise ValueError(f"two rooms contribute the file {both[0]!r} to the site.")
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, home)
+    return Site(pages, modules, styles, files, made_files, home, endpoints)
 
 
 def find_rooms() -> list[SiteRoom]:
@@ -171,6 +193,8 @@ def find_rooms() -> list[SiteRoom]:
 
 
 def _add(collected: dict[str, Any], new: Mapping[str, Any], what: str) -> None:
-    if both := sorted(collected.keys() & new.keys()):
+    # Two rooms may list the same file, but not two files under one name.
+    same = {name for name, value in new.items() if isinstance(value, Path) and collected.get(name) == value}
+    if both := sorted(collected.keys() & new.keys() - same):
         raise ValueError(f"two rooms contribute the {what} {both[0]!r} to the site.")
     collected.update(new)

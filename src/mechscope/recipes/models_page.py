@@ -14,6 +14,8 @@ from typing import Any
 from mechscope.checkpoints.cards import carded_names, read_card
 from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
+from mechscope.dictionaries.bundled_folders import BUNDLED as BUNDLED_DICTIONARIES
+from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.pages.tables import markdown_table
 from mechscope.pages.text_template import fill_page
 from mechscope.reading import read_json_object
@@ -34,6 +36,7 @@ def page() -> str:
         megabytes=f"{megabytes:.1f}",
         family=_family(family) if family else None,
         others=[_other(name) for name in (*bundled_names(), *toy_model_names()) if name not in family],
+        dictionaries=[_other(name) for name in bundled_dictionary_names()],
         packaged=[_deeper(read_card(name)) for name in PACKAGED if name in carded_names()],
     )
 
@@ -44,7 +47,8 @@ def _members() -> list[str]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return read_json_object(BUNDLED / name / "figures.json")
+    folder = BUNDLED_DICTIONARIES if name in bundled_dictionary_names() else BUNDLED
+    return read_json_object(folder / name / "figures.json")
 
 
 def _family(family: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _other(name: str) -> str:
     lines += [
         f"{recipe.summary[0].upper()}{recipe.summary[1:].rstrip('.')}. {found['words']['shape']}; "
         f"{found['words']['parameters']} numbers. `{found['command']}` (seed {found['seed']}, "
-        f"{found['seconds'] / 60:.0f} minutes).{_loaded(recipe.store.loader, name)}",
+        f"{_duration(found['seconds'])}).{_loaded(recipe.store.loader, name)}",
         "",
         markdown_table(
             ["what must hold", "wanted", "measured"],
@@ -126,6 +130,10 @@ def _other(name: str) -> str:
         steps = ", ".join(f"{step:,}" for step in found["checkpoints"])
         lines += ["", f"Training checkpoints: {steps}."]
     return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
 
 
 def _deeper(card: str) -> str:

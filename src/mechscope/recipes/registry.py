@@ -21,8 +21,9 @@ MODULES: dict[str, str] = {
     "ioi-twin": "mechscope.recipes.ioi_twin",
     "grokking-p113": "mechscope.recipes.grokking",
     "superposition-instances": "mechscope.recipes.superposition",
+    "mini-gelu-1l-neurons": "mechscope.recipes.text_dictionary",
 }
-"""Name of a bundled model → the module whose RECIPES has its recipe."""
+"""Name of a bundled model or dictionary → the module whose RECIPES has its recipe."""
 
 
 class _Recipes(Mapping[str, "Recipe"]):

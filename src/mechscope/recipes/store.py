@@ -10,6 +10,10 @@ from typing import Any
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.save import is_own_folder, save_model
 from mechscope.checkpoints.toy_models import ToyCollection, is_toy_folder, load_toy_models, save_toy_models
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.files import is_dictionary_folder
+from mechscope.dictionaries.files import load as load_dictionary
+from mechscope.dictionaries.files import save as save_dictionary
 from mechscope.model.transformer import HookedTransformer
 
 
@@ -56,7 +60,30 @@ def _toy_words(collection: ToyCollection) -> dict[str, str]:
     }
 
 
+def _save_dictionary(dictionary: Dictionary, folder: Path) -> Path:
+    # Folded before rounding, so that nothing is rounded twice.
+    return save_dictionary(dictionary.cpu().folded_to_save().half(), folder, fold=False)
+
+
+def _load_dictionary(folder: Path) -> Dictionary:
+    # In float16 sums would be rounded too, not only the stored weights.
+    return load_dictionary(folder).float()
+
+
+def _dictionary_words(dictionary: Dictionary) -> dict[str, str]:
+    cfg = dictionary.cfg
+    count = sum(parameter.numel() for parameter in dictionary.parameters())
+    return {
+        "parameters": f"{count:,}",
+        "shape": f"{cfg.d_sae} features of activations of width {cfg.d_in}, architecture {cfg.architecture}",
+    }
+
+
 TRANSFORMER = Store("load_model", _save_transformer, _load_transformer, is_own_folder, _transformer_words)
 """A `HookedTransformer`."""
 TOY_MODELS = Store("load_toy_models", save_toy_models, load_toy_models, is_toy_folder, _toy_words)
 """A `ToyCollection`."""
+DICTIONARY = Store(
+    "dictionaries.load", _save_dictionary, _load_dictionary, is_dictionary_folder, _dictionary_words
+)
+"""A `Dictionary`."""

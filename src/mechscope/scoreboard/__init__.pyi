@@ -9,8 +9,13 @@ from .methods import Method as Method
 from .methods import Scored as Scored
 from .page import scoreboard_page as scoreboard_page
 from .plot import scoreboard_svg as scoreboard_svg
+from .tables import Tables as Tables
+from .tables import make_tables as make_tables
+from .tables import read_tables as read_tables
 from .unknown_circuit import COMPARED as COMPARED
 from .unknown_circuit import Comparison as Comparison
 from .unknown_circuit import compare_methods as compare_methods
 from .unknown_circuit_page import comparison_page as comparison_page
 from .unknown_circuit_page import comparison_plot as comparison_plot
+from .unknown_circuit_page import comparison_tables as comparison_tables
+from .unknown_circuit_page import save_comparison as save_comparison

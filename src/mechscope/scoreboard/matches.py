@@ -275,6 +275,16 @@ def _run_all(
     return Scoreboard(tuple(matches), examples)
 
 
+def disguised_model(program: str, condition: str = "plain", seed: int = 0) -> planted.PlantedModel:
+    """The planted model on which methods are tested: rotated, with idle heads, an idle layer, and noise.
+
+    The seed decides where each component is placed, so the true circuit has the same edges under every condition.
+    """
+    setting = CONDITIONS[condition]
+    noise = setting.noise_share * planted.STEADY_NOISE[program]
+    return planted.load(program, noise=noise, seed=seed, sharpness=setting.sharpness, **DISGUISE)
+
+
 def run_matches(
     program: str,
     methods: Iterable[str],
@@ -284,9 +294,7 @@ def run_matches(
     examples: int = 64,
 ) -> Iterator[Match]:
     """Test methods on one planted model, one match after another."""
-    setting = CONDITIONS[condition]
-    noise = setting.noise_share * planted.STEADY_NOISE[program]
-    model = planted.load(program, noise=noise, seed=seed, sharpness=setting.sharpness, **DISGUISE)
+    model = disguised_model(program, condition, seed)
     task = model.task(examples, seed=seed)
     graph = EdgeGraph.of(model.model)
     true_edges = graph.mask(model.true_edges)

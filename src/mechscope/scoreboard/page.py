@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mechscope.pages.tables import markdown_table
-from mechscope.scoreboard.matches import CONDITIONS, DISGUISE, Scoreboard
-from mechscope.scoreboard.methods import METHODS
+from mechscope.scoreboard.tables import Interval, Tables, make_tables
+
+if TYPE_CHECKING:
+    from mechscope.scoreboard.matches import Scoreboard
 
 REMARKS = Path(__file__).with_name("remarks.md")
 """The developers' conclusions from the full scoreboard."""
 
 
-def scoreboard_page(board: Scoreboard, plot: str = "") -> str:
+def scoreboard_page(board: Scoreboard | Tables, plot: str = "") -> str:
     """Markdown with the conditions, the tables of means, the conclusions, and the tables by program.
 
     Args:
-        board: the matches.
+        board: the matches, or the tables made of them.
         plot: path of the image relative to the page; empty for none.
     """
+    tables = board if isinstance(board, Tables) else make_tables(board)
     picture = f"![AUROC of edges by method and condition]({plot})\n\n" if plot else ""
     remarks = REMARKS.read_text(encoding="utf-8")
     conditions = "\n".join(
-        f"- **{name}**: {CONDITIONS[name].words} (noise at {CONDITIONS[name].noise_share:g} of what each program "
-        f"tolerates, attention sharpness {CONDITIONS[name].sharpness:g})"
-        for name in board.conditions()
+        f"- **{name}**: {one['words']} (noise at {one['noise_share']:g} of what each program tolerates, attention "
+        f"sharpness {one['sharpness']:g})"
+        for name, one in tables.conditions.items()
     )
-    disguise = f"{DISGUISE['extra_heads']} idle heads per layer and {DISGUISE['extra_layers']} idle layer"
-    seeds = ", ".join(map(str, board.seeds()))
+    disguise = f"{tables.disguise['extra_heads']} idle heads per layer and {tables.disguise['extra_layers']} idle layer"
+    seeds = ", ".join(map(str, tables.seeds))
+    hardest = list(tables.conditions.values())[-1]["words"]
     return f"""# Method scoreboard
 
 Written by `make scoreboard`. Every method of this package that says which parts of a model matter is tested on
-{len(board.programs())} circuits that are known because they were compiled from programs ([planted models](planted.md)).
+{len(tables.programs)} circuits that are known because they were compiled from programs ([planted models](planted.md)).
 Each model is disguised: its basis is rotated, {disguise} are added, and every weight gets noise.
-Seeds {seeds}, {board.examples} pairs of prompts each, under these conditions:
+Seeds {seeds}, {tables.examples} pairs of prompts each, under these conditions:
 
 {conditions}
 
@@ -46,63 +50,59 @@ models of two to four layers; they say which methods are cheap, not how their co
 
 {picture}## Edges
 
-{_edges(board)}
+{_edges(tables)}
 
 ## Nodes
 
-{_nodes(board)}
+{_nodes(tables)}
 {remarks}
-## Edges, by program, {CONDITIONS[board.conditions()[-1]].words}
+## Edges, by program, {hardest}
 
-{_by_program(board, "edges", board.conditions()[-1])}
+{_by_program(tables, "edges")}
 
-## Nodes, by program, {CONDITIONS[board.conditions()[-1]].words}
+## Nodes, by program, {hardest}
 
-{_by_program(board, "nodes", board.conditions()[-1])}
+{_by_program(tables, "nodes")}
 """
 
 
-def _edges(board: Scoreboard) -> str:
-    names = [name for name in board.methods() if name in board.summary("edges", board.conditions()[0])]
-    columns = [f"AUROC, {condition}" for condition in board.conditions()]
-    columns += [f"agreement, {condition}" for condition in board.conditions()]
+def _edges(tables: Tables) -> str:
+    kinds = {"edges": "AUROC", "agreement": "agreement"}
+    names = [name for name in tables.methods if name in next(iter(tables.summaries["edges"].values()))]
+    columns = [f"{words}, {condition}" for words in kinds.values() for condition in tables.conditions]
     cells = {
         name: [
-            _interval(board.summary(kind, condition).get(name))
-            for kind in ("edges", "agreement")
-            for condition in board.conditions()
+            _interval(tables.summaries[kind][condition].get(name))
+            for kind in kinds
+            for condition in tables.conditions
         ]
         for name in names
     }
-    return _table(board, names, columns, cells)
+    return _table(tables, columns, cells)
 
 
-def _nodes(board: Scoreboard) -> str:
-    columns = [f"AUROC, {condition}" for condition in board.conditions()]
+def _nodes(tables: Tables) -> str:
+    columns = [f"AUROC, {condition}" for condition in tables.conditions]
     cells = {
-        name: [_interval(board.summary("nodes", condition).get(name)) for condition in board.conditions()]
-        for name in board.methods()
+        name: [_interval(by_method.get(name)) for by_method in tables.summaries["nodes"].values()]
+        for name in tables.methods
     }
-    return _table(board, board.methods(), columns, cells)
+    return _table(tables, columns, cells)
 
 
-def _table(board: Scoreboard, names: list[str], columns: list[str], cells: dict[str, list[str]]) -> str:
-    rows = [[METHODS[name].words, *cells[name], f"{board.median_seconds(name):.2g}"] for name in names]
+def _table(tables: Tables, columns: list[str], cells: dict[str, list[str]]) -> str:
+    rows = [[tables.methods[name], *row, f"{tables.seconds[name]:.2g}"] for name, row in cells.items()]
     return markdown_table(["method", *columns, "CPU s"], rows)
 
 
-def _interval(found: tuple[float, float, float] | None) -> str:
+def _interval(found: Interval | None) -> str:
     return "–" if found is None else f"{found[0]:.3f} ({found[1]:.3f}–{found[2]:.3f})"
 
 
-def _by_program(board: Scoreboard, kind: str, condition: str) -> str:
-    table = board.table(kind, condition).values
-    methods = [str(name) for name in table.coords["technique"].values]
+def _by_program(tables: Tables, kind: str) -> str:
+    columns = tables.by_program[kind]
     rows = [
-        [
-            program,
-            *("–" if math.isnan(value) else f"{value:.2f}" for value in table.sel(program=program).values),
-        ]
-        for program in table.coords["program"].values
+        [program, *("–" if value is None else f"{value:.2f}" for value in values)]
+        for program, *values in zip(tables.programs, *columns.values(), strict=True)
     ]
-    return markdown_table(["program", *methods], rows)
+    return markdown_table(["program", *(tables.methods[name] for name in columns)], rows)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from mechscope.scoreboard.matches import Scoreboard
-from mechscope.scoreboard.methods import METHODS
+from typing import TYPE_CHECKING
+
+from mechscope.scoreboard.tables import Tables, make_tables
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.svg import Svg
+
+if TYPE_CHECKING:
+    from mechscope.scoreboard.matches import Scoreboard
 
 ROW, TOP, LEFT, WIDTH, RIGHT = 30, 58, 300, 420, 24
 LOWEST = 0.3
 """Where the AUROC axis starts; chance is .5."""
 
 
-def scoreboard_svg(board: Scoreboard, kind: str = "edges") -> str:
+def scoreboard_svg(board: Scoreboard | Tables, kind: str = "edges") -> str:
     """AUROC of edges or nodes for every method and condition, with intervals, as SVG text."""
-    summaries = {condition: board.summary(kind, condition) for condition in board.conditions()}
-    names = [name for name in board.methods() if name in summaries[board.conditions()[0]]]
+    tables = board if isinstance(board, Tables) else make_tables(board)
+    summaries = tables.summaries[kind]
+    names = [name for name in tables.methods if name in next(iter(summaries.values()))]
     bottom = TOP + ROW * len(names)
     image = Svg(LEFT + WIDTH + RIGHT, bottom + 44)
     image.text(16, 24, f"AUROC of {kind} against planted circuits (bars: 95 % over programs)", font_size=15)
@@ -30,7 +35,7 @@ def scoreboard_svg(board: Scoreboard, kind: str = "edges") -> str:
     image.text(_x(0.5), bottom + 35, "chance", anchor="middle")
     for row, name in enumerate(names):
         middle = TOP + ROW * (row + 0.5)
-        image.text(LEFT - 12, middle + 4, METHODS[name].words, anchor="end")
+        image.text(LEFT - 12, middle + 4, tables.methods[name], anchor="end")
         for index, summary in enumerate(summaries.values()):
             mean, low, high = summary[name]
             y = middle + 7 * (index - (len(summaries) - 1) / 2)

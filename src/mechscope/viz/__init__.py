@@ -1,4 +1,7 @@
-"""Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`.
+"""Figures and interactive views.
+
+Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`. Views: `attention`,
+`tokens`, `top_tokens`, `heatmap_view`, `logprobs` and `microscope` are the components of the web lab in a notebook.
 
 Layers run upwards in every figure that has them as rows: heat maps, panels, the logit lens and circuit graphs. Text
 goes in at the bottom and predictions come out on top, as in drawings of a transformer. Rows that are not layers
@@ -6,7 +9,7 @@ goes in at the bottom and predictions come out on top, as in drawings of a trans
 """
 
 from mechscope.lazy import attach_modules
-from mechscope.viz.attention import attention_pattern
+from mechscope.viz.attention_pattern import attention_pattern
 from mechscope.viz.bars import bars
 from mechscope.viz.circuit_graph import circuit_graph
 from mechscope.viz.curves import Marker, curves
@@ -19,6 +22,13 @@ from mechscope.viz.render import render_result
 from mechscope.viz.spectrum import spectrum
 from mechscope.viz.template import DARK, LIGHT, house_template
 from mechscope.viz.token_grid import token_grid
+from mechscope.viz.views.attention import attention
+from mechscope.viz.views.heatmap import heatmap_view
+from mechscope.viz.views.logprobs import logprobs
+from mechscope.viz.views.microscope import microscope
+from mechscope.viz.views.tokens import tokens
+from mechscope.viz.views.top_tokens import top_tokens
+from mechscope.viz.views.view import View
 
 __getattr__ = attach_modules(__name__, __file__)
 
@@ -26,6 +36,8 @@ __all__ = [
     "DARK",
     "LIGHT",
     "Marker",
+    "View",
+    "attention",
     "attention_pattern",
     "bars",
     "circuit_graph",
@@ -33,10 +45,15 @@ __all__ = [
     "escape",
     "heatmap",
     "heatmap_panels",
+    "heatmap_view",
     "house_template",
     "image_grid",
+    "logprobs",
+    "microscope",
     "ranked_bars",
     "render_result",
     "spectrum",
     "token_grid",
+    "tokens",
+    "top_tokens",
 ]

@@ -12,7 +12,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.results.dims import DIMS
 from mechscope.results.result import Result
 from mechscope.results.showing import register_renderer
-from mechscope.viz.attention import attention_pattern
+from mechscope.viz.attention_pattern import attention_pattern
 from mechscope.viz.bars import bars
 from mechscope.viz.curves import curves
 from mechscope.viz.heatmap import heatmap

@@ -8,6 +8,8 @@ from mechscope.pages.frame import SITE_SCRIPTS, render_page
 from mechscope.pages.site import PageContext, Site, SitePage
 
 STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("boot.js", "theme.js")
+"""Ordinary scripts in STATIC; the others are modules."""
 FRAME_STYLES = Path(__file__).parent.parent / "pages" / "templates" / "styles.css"
 
 
@@ -21,7 +23,7 @@ def render_site_page(site: Site, page: SitePage, *, is_served: bool, runs: Path 
         runs: the folder of the learner's runs, for pages that show them.
     """
     context = PageContext(page.route, is_served, runs)
-    frame = {"page": page, "context": context, "menu": site.menu, "home": site.home}
+    frame = {"page": page, "context": context, "menu": site.menu, "home": site.home, "site": site}
     return render_page(page.template, **frame, **page.content(context))
 
 

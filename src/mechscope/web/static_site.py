@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from mechscope.pages.frame import SITE_SCRIPTS
 from mechscope.pages.site import Site, collect_site
 from mechscope.storage.files import check_folder, keeping, replacing_folder
-from mechscope.web.rendering import render_site_page, static_files, style_sheet
+from mechscope.viz.module_bundle import bundle_modules
+from mechscope.web.rendering import SCRIPTS, render_site_page, static_files, style_sheet
 
 MARKER = "mechscope-site.json"
 """A file by which a folder is recognised as a site that may be replaced."""
@@ -55,14 +55,22 @@ def build_site(
             if name not in SITE_SCRIPTS:
                 sources[name] = source
         # For pages that are opened from a file, where modules and fetches are refused.
-        _write(new / "static" / "modules.js", f"window.mechscopeModules = {json.dumps(sources)};\n")
+        modules = {name: source for name, source in sources.items() if name not in SCRIPTS}
+        _write(new / "static" / "modules.js", bundle_modules(modules))
         for name, path in site.files.items():
-            target = new / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-            _write(target.with_name(target.name + ".js"), _as_script(name, path.read_bytes()))
+            _write_file(new, name, path.read_bytes())
+        for name, make in site.made_files.items():
+            _write_file(new, name, make())
         _write(new / MARKER, json.dumps({"pages": sorted(site.pages)}, indent=1) + "\n")
     return len(site.pages)
+
+
+def _write_file(folder: Path, name: str, content: bytes) -> None:
+    """Write a file that scripts read, and the same as a script."""
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    _write(target.with_name(target.name + ".js"), _as_script(name, content))
 
 
 def _as_script(name: str, content: bytes) -> str:

@@ -1,5 +1,6 @@
 // Live figure of step 01: features arrange themselves in a plane while the model trains, and sliders change the data.
 
+import { shape } from "./svg_shapes.js";
 import { formatted } from "./tokens.js";
 import { ToyModel, boundary, dimensionality, represented } from "./toy_model.js";
 
@@ -7,7 +8,6 @@ const STEPS_PER_FRAME = 20;
 const PATIENCE = 6000; // steps after which nothing moves any more
 const SIZE = 340;
 const UNIT = 120; // pixels per length 1
-const SVG = "http://www.w3.org/2000/svg";
 const LAYOUT = `
   <div class="live-columns">
     <figure><svg class="live-plane" viewBox="0 0 ${SIZE} ${SIZE}" role="img" aria-labelledby="plane-words"></svg>
@@ -102,7 +102,7 @@ export class Pentagon {
     const x = (value) => left + (width * (value - 0.4)) / 0.6;
     const y = (value) => top + (height * -Math.log10(value)) / 2;
     const curve = Array.from({ length: 31 }, (_, k) => 0.4 + 0.02 * k).map((i) => `${x(i)},${y(boundary(i))}`);
-    const label = (text, at) => Object.assign(shape("text", { class: "live-label", ...at }), { textContent: text });
+    const label = (text, at) => shape("text", { class: "live-label", ...at }, text);
     this.find("phases").replaceChildren(
       shape("rect", { x: left, y: top, width, height, class: "live-box" }),
       shape("polyline", { points: curve.join(" "), class: "live-curve" }),
@@ -120,17 +120,10 @@ export class Pentagon {
 
 function arrow(x, y, index, importance) {
   const [toX, toY] = [SIZE / 2 + UNIT * x, SIZE / 2 - UNIT * y];
-  const label = shape("text", { x: toX + 9 * Math.sign(x), y: toY - 6, class: "live-label" });
-  label.textContent = index + 1;
+  const label = shape("text", { x: toX + 9 * Math.sign(x), y: toY - 6, class: "live-label" }, String(index + 1));
   return [
     shape("line", { x1: SIZE / 2, y1: SIZE / 2, x2: toX, y2: toY, class: "live-arrow", opacity: 0.35 + 0.65 * importance }),
     shape("circle", { cx: toX, cy: toY, r: 4, class: "live-tip" }),
     label,
   ];
-}
-
-function shape(name, attributes) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
 }

@@ -1,19 +1,10 @@
 // A toy model of superposition that trains in the page: x′ = ReLU(WᵀWx + b), two hidden dimensions.
 // The same model, loss and measures as labs/superposition (Elhage et al. 2022, "Toy models of superposition").
 
+import { randomNumbers } from "./random_numbers.js";
+
 const REPRESENTED = 0.5;
 const [BETA_1, BETA_2, EPS] = [0.9, 0.999, 1e-8];
-
-/** Uniform numbers in [0, 1) that depend on the seed only (mulberry32). */
-export function randomNumbers(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export class ToyModel {
   /**

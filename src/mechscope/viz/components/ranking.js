@@ -5,10 +5,10 @@ import { formatted } from "./tokens.js";
 /**
  * @param {HTMLElement} element what to fill
  * @param {object} props
- * @param {{name: string, value: number, note?: string}[]} props.rows in order
- * @param {string} props.caption
- * @param {(value: number) => string} [props.format]
- * @param {(index: number) => void} [props.onSelect]
+ * @param {{name: string, value: number, note?: string}[]} props.rows the rows, in order; a note is shown instead of the number
+ * @param {string} props.caption what the table shows
+ * @param {(value: number) => string} [props.format] how a number is written
+ * @param {(index: number) => void} [props.onSelect] called when the reader selects a name
  */
 export function renderRanking(element, { rows, caption, format = formatted, onSelect }) {
   const table = document.createElement("table");

@@ -1,10 +1,15 @@
 // Read a safetensors file: a header of names, types and shapes, and then the numbers of every tensor.
 
+import { halvesToFloats } from "./float16.js";
+
 const READERS = {
   F64: (view) => Float32Array.from(new Float64Array(view)),
   F32: (view) => new Float32Array(view),
-  F16: (view) => Float32Array.from(new Uint16Array(view), halfToFloat),
+  F16: (view) => halvesToFloats(new Uint16Array(view)),
   BF16: (view) => bfloat16ToFloat32(new Uint16Array(view)),
+  I16: (view) => Float32Array.from(new Int16Array(view)),
+  I8: (view) => Float32Array.from(new Int8Array(view)),
+  U8: (view) => Float32Array.from(new Uint8Array(view)),
 };
 const MAX_HEADER = 25_000_000;
 
@@ -24,7 +29,7 @@ export class Tensor {
  * The tensors of a safetensors file in float32.
  * @param {ArrayBuffer} buffer the whole file
  * @returns {Map<string, Tensor>} name → tensor
- * @throws {Error} if the file is truncated or holds types other than floats
+ * @throws {Error} if the file is truncated or holds types that are not listed above
  */
 export function readSafetensors(buffer) {
   if (buffer.byteLength < 8) throw new Error(`a safetensors file has at least 8 bytes, not ${buffer.byteLength}.`);
@@ -37,7 +42,7 @@ export function readSafetensors(buffer) {
   delete header.__metadata__;
   for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(header)) {
     const read = READERS[dtype];
-    if (!read) throw new Error(`tensor ${name} has type ${dtype}; the browser reads F64, F32, F16 and BF16.`);
+    if (!read) throw new Error(`tensor ${name} has type ${dtype}; the browser reads ${Object.keys(READERS).join(", ")}.`);
     const first = 8 + headerBytes + start;
     const last = 8 + headerBytes + end;
     if (last > buffer.byteLength) throw new Error(`the safetensors file is truncated: ${name} is incomplete.`);
@@ -47,15 +52,6 @@ export function readSafetensors(buffer) {
     tensors.set(name, new Tensor(shape, data));
   }
   return tensors;
-}
-
-function halfToFloat(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function bfloat16ToFloat32(halves) {

@@ -92,9 +92,10 @@ export class Transformer {
 
   checkTokens(tokens) {
     const { n_ctx, d_vocab, model_name } = this.cfg;
-    if (!tokens.length) throw new Error("the text has no tokens.");
+    if (!tokens.length) throw new Error("the text has no tokens: type something.");
     if (tokens.length > n_ctx) {
-      throw new Error(`the text has ${tokens.length} tokens; ${model_name} reads at most ${n_ctx}.`);
+      const excess = tokens.length - n_ctx;
+      throw new Error(`the text has ${tokens.length} tokens for ${model_name}, and it reads at most ${n_ctx}: shorten the text by ${excess}.`);
     }
     const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= d_vocab);
     if (wrong !== undefined) throw new Error(`${wrong} is not a token of ${model_name} (0 to ${d_vocab - 1}).`);
@@ -220,7 +221,7 @@ function unsupported(cfg) {
   if (cfg.post_embedding_ln) return "it normalizes the embedding";
   if (cfg.rotary_scaling) return "its rotary positions are scaled";
   if (cfg.qk_norm !== "none") return "it normalizes queries and keys";
-  if (cfg.attention_dir !== "causal") return "it attends to later positions";
+  if (cfg.attention_dir !== "causal" && (cfg.window_size !== null || cfg.attn_types)) return "its attention is local in both directions";
   return "";
 }
 
@@ -277,7 +278,8 @@ function attentionScores(q, k, layer, cfg) {
   for (let head = 0; head < heads; head++) {
     const kvHead = Math.floor((head * kvHeads) / heads);
     for (let query = 0; query < length; query++) {
-      for (let key = Math.max(0, query - window + 1); key <= query; key++) {
+      const last = cfg.attention_dir === "causal" ? query : length - 1;
+      for (let key = Math.max(0, query - window + 1); key <= last; key++) {
         let sum = 0;
         const left = (query * heads + head) * width;
         const right = (key * kvHeads + kvHead) * width;
