@@ -79,6 +79,8 @@ def test_a_telephone_shows_every_step(browser: Any, address: str) -> None:
     for entry in LABS:
         watched.requests.clear()
         page.goto(f"{address}steps/{entry.folder_name}/")
+        page.wait_for_function("() => window.Plotly")
+        page.eval_on_selector(".plot", "(plot) => plot.scrollIntoView()")
         page.wait_for_selector(".plot .main-svg", state="attached")
         page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
         page.wait_for_load_state("networkidle")
