@@ -31,18 +31,18 @@ def open_browser() -> Iterator[Any]:
 
 
 @contextmanager
-def served_site(**options: Any) -> Iterator[str]:
-    """The address of the web lab, served from a thread."""
-    uvicorn = pytest.importorskip(
-        "uvicorn", reason="needs the web lab's server: pip install 'mechscope[web]'"
-    )
-    from mechscope.web.server import make_app
+def served_site(port: int = 0, **options: Any) -> Iterator[str]:
+    """The address of the web lab, served from a thread.
+
+    Args:
+        port: 0 takes any free one.
+        options: of `make_app`.
+    """
+    pytest.importorskip("uvicorn", reason="needs the web lab's server: pip install 'mechscope[web]'")
+    from mechscope.web.server import make_app, make_server
 
     # A browser keeps its connections open, and the server would wait for their end.
-    config = uvicorn.Config(
-        make_app(**options), port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
+    server = make_server(make_app(**options), port=port, timeout_graceful_shutdown=1)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -60,6 +60,8 @@ class WatchedPage:
 
     def __init__(self, browser: Any, **options: Any) -> None:
         self.page = browser.new_page(**options)
+        # A loaded machine takes its time.
+        self.page.set_default_timeout(120_000)
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self._console(message))

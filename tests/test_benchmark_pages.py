@@ -11,6 +11,7 @@ from mechscope.pages.text_template import fill_page
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
+    "course": "course-benchmarks",
     "families": "families",
     "grokking_step": "grokking-step",
     "misuse": "misuse",

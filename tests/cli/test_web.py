@@ -40,6 +40,29 @@ def test_a_folder_with_something_else(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "holds no mechscope site" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [("serve",), ("site", "build", "lab")])
+def test_a_file_is_no_folder_of_runs(
+    command: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("uvicorn", reason="needs the web lab's server: pip install 'mechscope[web]'")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs.txt").write_text("", encoding="utf-8")
+    assert run(*command, "--runs", "runs.txt") == 2
+    assert (
+        "runs.txt is not a folder; give the folder that `mechscope run` writes to" in capsys.readouterr().err
+    )
+
+
+def test_a_site_needs_the_runs_that_it_was_told_to_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("site", "build", str(tmp_path / "lab"), "--runs", str(tmp_path / "rusn")) == 2
+    assert f"there is no folder {tmp_path / 'rusn'}" in capsys.readouterr().err
+
+
 def test_a_missing_server_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,11 @@ def test_no_figure_stands_straight_under_a_heading(lesson: Path) -> None:
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.parent.name)
+def test_the_live_figure_has_one_place(lesson: Path) -> None:
+    assert lesson.read_text(encoding="utf-8").count("\n\n[[live]]\n\n") == 1
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.parent.name)
 def test_it_ends_with_its_limits_and_open_questions(lesson: Path) -> None:
     headings = re.findall(r"^## (.+)$", lesson.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert headings[-2:] == ["What this does not show", "Open questions"]

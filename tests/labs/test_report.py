@@ -96,7 +96,7 @@ def test_figures_can_be_drawn_from_the_page_alone(report: str) -> None:
     assert figure["data"][0]["type"] == "scatter"
     assert "template" not in figure["layout"]
     assert "title" not in figure["layout"]
-    templates = json.loads(re.search(r'id="templates">(.*?)</script>', report)[1])
+    templates = json.loads(re.search(r'id="plot-themes">(.*?)</script>', report)[1])
     assert templates["light"]["layout"]["font"]["color"] != templates["dark"]["layout"]["font"]["color"]
 
 

@@ -21,6 +21,7 @@ def test_everything_is_there(tmp_path: Path) -> None:
     names = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
     expected = {
         "report.html",
+        "page.json",
         "claims.json",
         "figures/line.json",
         "weights.safetensors",

@@ -42,7 +42,7 @@ def test_what_a_page_was_not_given_is_an_error_and_not_a_gap() -> None:
 
 
 def test_strings_are_escaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for frame in (*FRAMES, "styles.css", "figures.js"):
+    for frame in (*FRAMES, "styles.css", "theme.js", *page_frame.FIGURE_SCRIPTS):
         (tmp_path / frame).write_text((TEMPLATES / frame).read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "small.html").write_text(
         '{% extends "figures_frame.html" %}{% block title %}{{ words }}{% endblock %}'
@@ -54,8 +54,8 @@ def test_strings_are_escaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert page.count("1 &lt; 2 &amp; 3") == 2
     # The frame's own parts stand as they are.
     assert page.count("plotly.js v") == 1
-    assert "=> choice ===" in page
-    assert page.count("<script") == 3
+    assert "meta.max_width || paper" in page
+    assert page.count("<script") == 6
 
 
 def test_a_page_that_fills_too_few_blocks_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

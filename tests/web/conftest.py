@@ -18,7 +18,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where the web lab is served."""
-    with served_site() as found:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the web lab is served, on a machine that has run nothing."""
+    with served_site(runs=tmp_path_factory.mktemp("runs")) as found:
         yield found

@@ -101,7 +101,7 @@ def test_the_logit_difference(watched: WatchedPage, address: str, story: str, gi
     assert numbers(page.inner_text(".live-difference")) == pytest.approx([expected], abs=0.006)
     page.get_by_role("button", name="Layer 2").click()
     page.get_by_role("button", name="L2H1").click()
-    page.get_by_role("button", name="Set the chosen head to zero").click()
+    page.get_by_role("button", name="Set it to zero").click()
     now, before = numbers(page.inner_text(".live-difference"))
     assert before == pytest.approx(expected, abs=0.006)
     assert now < expected - 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from mechscope.pages.site import PageContext, SitePage, SiteRoom, collect_site
+from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom, collect_site, find_rooms
 from mechscope.web.security import is_loopback
 
 pytest.importorskip("starlette", reason="needs the web lab's server: pip install 'mechscope[web]'")
@@ -108,6 +110,27 @@ def test_pages_know_whether_a_server_answers() -> None:
         return {}
 
     page = SitePage("a/b/", "A", PAGE, content)
-    client(site=collect_site([SiteRoom([page])])).get("/a/b/")
+    client(site=collect_site([SiteRoom([page])]), runs=Path("elsewhere")).get("/a/b/")
     assert seen[0].is_served
+    assert seen[0].runs == Path("elsewhere")
     assert seen[0].to("") == "../../index.html"
+
+
+def test_the_browser_keeps_files_that_have_not_changed() -> None:
+    ours = client()
+    first = ours.get("/static/plotly.js")
+    assert first.headers["content-type"].startswith("text/javascript")
+    assert len(first.content) > 1_000_000
+    again = ours.get("/static/plotly.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
+    assert ours.get("/static/plotly.js", headers={"if-none-match": '"other"'}).status_code == 200
+
+
+def test_the_home_page_lists_what_rooms_offer() -> None:
+    entry = HomeEntry("Glossary", "Every <word> in a sentence.", "glossary/")
+    rooms = [*find_rooms(), SiteRoom([SitePage("glossary/", "Glossary", PAGE)], home=[entry])]
+    text = client(site=collect_site(rooms)).get("/").text
+    assert '<a href="glossary/index.html">Glossary</a><p>Every &lt;word&gt; in a sentence.</p>' in text
+    with pytest.raises(ValueError, match="lists 'Glossary' at 'glossary/', which is no page"):
+        collect_site([SiteRoom([], home=[entry])])

@@ -23,6 +23,8 @@ Flag = _kind()
 
 Folder = tyro.conf.arg(metavar="FOLDER")
 """A folder, either required or with a default that the help shows."""
+OptionalFolder = _kind("FOLDER")
+"""A folder that may be omitted."""
 Count = tyro.conf.arg(metavar="N")
 """A whole number with a default that the help shows."""
 

@@ -17,9 +17,11 @@ from mechscope.cli.argument_kinds import (
     Folder,
     Name,
     Names,
+    OptionalFolder,
     Whole,
     positional,
 )
+from mechscope.cli.course.commands import Course
 from mechscope.cli.sae.commands import Sae
 
 
@@ -187,13 +189,15 @@ class Serve:
     """The address to listen on. Other machines may reach any but the default; they need the token that is printed."""
     port: Annotated[int, Count] = 8080
     """The port; 0 takes any free one."""
+    runs: Annotated[Path, Folder] = Path("runs")
+    """Folder of your runs, as `mechscope run` writes it; the pages of the steps show them."""
     open: Annotated[bool, Flag] = False
     """Open the home page in the default browser."""
 
     @property
     def kept(self) -> str:
         """Which unfinished work is kept, and where."""
-        return ""
+        return f"What was run is kept in {self.runs}."
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,8 @@ class Site:
 
     action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("build DIR")] = ()
     """build, and the folder to write: a new one, or one that an earlier build wrote."""
+    runs: Annotated[Path | None, OptionalFolder] = None
+    """Folder of runs that the pages of the steps show; by default they show runs that come with mechscope."""
 
     @property
     def kept(self) -> str:
@@ -218,5 +224,6 @@ Command = (
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[Site, tyro.conf.subcommand("site")]
+    | Annotated[Course, tyro.conf.subcommand("course")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
 )

@@ -17,7 +17,18 @@ from mechscope.cli.errors import UserError
 from mechscope.cli.stopping import Stopping, StopRequest
 
 if TYPE_CHECKING:
-    from mechscope.cli.commands import Doctor, Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
+    from mechscope.cli.commands import (
+        Course,
+        Doctor,
+        Models,
+        Replications,
+        Run,
+        Sae,
+        Scoreboard,
+        Serve,
+        Site,
+        Verify,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stopping = Stopping(sys.argv[1:] if arguments is None else arguments)
     with stopping.handled():
         code = _run(arguments, stopping)
+    if os.environ.get("MECHSCOPE_PROGRESS"):
+        from mechscope.runs.progress_file import progress_reporter
+
+        if reporter := progress_reporter():
+            reporter.end(code)
     sys.exit(code)
 
 
@@ -86,7 +102,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 
 def _parse(
     arguments: Sequence[str] | None,
-) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Sae:
+) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Course | Sae:
     # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
@@ -102,10 +118,10 @@ def _parse(
 
 
 def _dispatch(
-    command: Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Sae,
+    command: Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Course | Sae,
 ) -> int:
     # Imported late, so that help and option errors do not load torch.
-    from mechscope.cli.commands import Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
+    from mechscope.cli.commands import Course, Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
 
     if isinstance(command, Run):
         from mechscope.cli.run import run
@@ -135,6 +151,10 @@ def _dispatch(
         from mechscope.cli.web import site
 
         return site(command)
+    if isinstance(command, Course):
+        from mechscope.cli.course import course
+
+        return course(command)
     if isinstance(command, Sae):
         from mechscope.cli.sae import sae
 

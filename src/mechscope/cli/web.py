@@ -20,6 +20,7 @@ def serve(command: Serve) -> int:
         )
     if not 0 <= command.port <= 65_535:
         raise UserError(f"--port must be between 0 and 65535, not {command.port}.")
+    _check_runs(command.runs)
     from mechscope.web.server import serve as run
 
     def started(address: str) -> None:
@@ -30,7 +31,7 @@ def serve(command: Serve) -> int:
             webbrowser.open(address)
 
     try:
-        run(command.host, command.port, started)
+        run(command.host, command.port, started, command.runs)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while")[0]
         hint = " --port 0 takes any free port." if error.errno == errno.EADDRINUSE else ""
@@ -42,10 +43,23 @@ def site(command: Site) -> int:
     """Write the web lab to a folder."""
     if command.action[:1] != ("build",) or len(command.action) != 2:
         raise UserError("say what to do: mechscope site build DIR, where DIR is the folder to write.")
+    if command.runs is not None:
+        _check_runs(command.runs)
+        if not command.runs.exists():
+            raise UserError(
+                f"--runs: there is no folder {command.runs}. Without --runs, the pages show runs that come with "
+                "mechscope."
+            )
     from mechscope.web.static_site import build_site
 
     folder = Path(command.action[1])
     with user_errors():
-        pages = build_site(folder)
+        pages = build_site(folder, runs=command.runs)
     print(f"{pages} pages in {folder}: open {folder / 'index.html'} in a browser.")
     return 0
+
+
+def _check_runs(folder: Path) -> None:
+    # The server accepts a missing folder: the first run creates it.
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--runs: {folder} is not a folder; give the folder that `mechscope run` writes to.")

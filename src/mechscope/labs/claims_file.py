@@ -8,14 +8,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mechscope.arguments import not_of_kind, shown
 from mechscope.labs.claim import CheckedClaim, Finding
-from mechscope.labs.lab import LabRun
 from mechscope.reading import read_json_object
 from mechscope.runs.key import RunKey, read_key
 from mechscope.storage.files import write_atomically
+
+if TYPE_CHECKING:  # the web lab reads these files without torch
+    from mechscope.labs.lab import LabRun
 
 FORMAT = "mechscope claims 1"
 
@@ -48,6 +50,8 @@ class ClaimsFile:
     """Processors and thread counts that computed it, in words; empty in files of older versions."""
     key: RunKey | None = None
     """What decided the run; None in files of older versions."""
+    finished: datetime.datetime | None = None
+    """When the run was finished; None if the file does not say."""
 
     def count(self, status: str) -> int:
         """How many claims ended as pass, fail or not-run."""
@@ -64,7 +68,15 @@ class ClaimsFile:
 
 def write_claims(run: LabRun, key: RunKey) -> Path:
     """Write claims.json into the run's folder."""
-    content = {
+    content = claims_content(run) | {"fingerprint": key.name, "key": key.to_dict()}
+    return write_atomically(
+        run.folder / "claims.json", json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def claims_content(run: LabRun) -> dict[str, Any]:
+    """What claims.json says about a run, as plain JSON values, without the key that decided it."""
+    return {
         "format": FORMAT,
         "lab": {
             "step": run.lab.step,
@@ -79,14 +91,10 @@ def write_claims(run: LabRun, key: RunKey) -> Path:
         "versions": dict(run.versions),
         "seconds": round(run.seconds, 1),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "fingerprint": key.name,
-        "key": key.to_dict(),
+        "fingerprint": "",
         "counts": {status: run.count(status) for status in ("pass", "fail", "not-run")},
         "claims": [_claim_to_json(claim) for claim in run.claims],
     }
-    return write_atomically(
-        run.folder / "claims.json", json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    )
 
 
 def read_claims(path: str | Path) -> ClaimsFile:
@@ -96,13 +104,24 @@ def read_claims(path: str | Path) -> ClaimsFile:
         FileNotFoundError: if there is none.
         ValueError: if the file is not one that `write_claims` wrote.
     """
-    path = Path(path)
-    content = read_json_object(path, fix="Run the lab again.")
+    return parse_claims(read_json_object(path, fix="Run the lab again."), Path(path))
+
+
+def parse_claims(content: Mapping[str, Any], path: Path) -> ClaimsFile:
+    """What the content of a claims.json says.
+
+    Args:
+        path: the file that it is from.
+
+    Raises:
+        ValueError: if it is not what `claims_content` gave.
+    """
     if content.get("format") != FORMAT:
         raise ValueError(f"{path} does not say format {FORMAT!r}; run the lab again.")
     _check_fields(path, "it", content, _FILE)
-    if "machines" in content:  # files of earlier versions do not have them
-        _check_fields(path, "it", content, {"machines": list[str]})
+    for name, kind in (("machines", list[str]), ("finished", str)):
+        if name in content:  # files of earlier versions do not have them
+            _check_fields(path, "it", content, {name: kind})
     _check_fields(path, "lab", content["lab"], {"title": str})
     for number, claim in enumerate(content["claims"]):
         _check_fields(path, f"claim {number}", claim, _CLAIM)
@@ -111,6 +130,8 @@ def read_claims(path: str | Path) -> ClaimsFile:
                 f"{path}: claim {number} has status {shown(claim['status'])}; known are {', '.join(STATUSES)}. Run the "
                 "lab again."
             )
+        for name in {"how", "remark"} & claim.keys():
+            _check_fields(path, f"claim {number}", claim, {name: str})
         for finding in claim["findings"]:
             _check_fields(path, f"a finding of claim {number}", finding, _FINDING)
             if "yardstick" in finding:
@@ -130,7 +151,15 @@ def read_claims(path: str | Path) -> ClaimsFile:
         claims=tuple(content["claims"]),
         machines=tuple(content.get("machines", ())),
         key=read_key(content.get("key")),
+        finished=_time(content.get("finished")),
     )
+
+
+def _time(words: str | None) -> datetime.datetime | None:
+    try:
+        return None if words is None else datetime.datetime.fromisoformat(words)
+    except ValueError:
+        return None
 
 
 STATUSES = ("pass", "fail", "not-run")
@@ -171,6 +200,7 @@ def _claim_to_json(checked: CheckedClaim) -> dict[str, Any]:
         "tag": claim.tag,
         "how": claim.how,
         "tolerance_by": claim.tolerance_by,
+        **({"remark": claim.remark} if claim.remark else {}),
         "status": checked.status,
         "reason": checked.reason,
         "seeds": list(checked.seeds),

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mechscope.labs import registry
-from mechscope.labs.claims_file import ClaimsFile, read_claims
+from mechscope.labs.finished_runs import FinishedRun, finished_runs
 from mechscope.labs.registry import LabEntry
 from mechscope.pages.formatting import duration
 from mechscope.pages.frame import render_page
@@ -18,16 +18,11 @@ from mechscope.storage.folder_lock import hold_folder
 @dataclass(frozen=True)
 class _Run:
     link: str
-    found: ClaimsFile
-
-    @property
-    def words(self) -> str:
-        seeds = ", ".join(map(str, self.found.seeds))
-        return f"{'seed' if len(self.found.seeds) == 1 else 'seeds'} {seeds}"
+    run: FinishedRun
 
     @property
     def time(self) -> str:
-        return duration(self.found.seconds)
+        return duration(self.run.found.seconds)
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class _Step:
     @property
     def title(self) -> str:
         # A step's title is known from its runs; without one, its slug is what the command line wants.
-        return self.runs[0].found.title if self.runs else self.entry.slug
+        return self.runs[0].run.found.title if self.runs else self.entry.slug
 
 
 def write_index(out: str | Path) -> Path:
@@ -57,7 +52,7 @@ def write_index(out: str | Path) -> Path:
 
 def _write_index(out: Path) -> Path:
     steps = [_Step(entry, _runs(out, entry)) for entry in registry.LABS]
-    counted = [step.runs[0].found for step in steps if step.runs]
+    counted = [step.runs[0].run.found for step in steps if step.runs]
     page = render_page(
         Path(__file__).parent / "index.html",
         steps=steps,
@@ -69,11 +64,6 @@ def _write_index(out: Path) -> Path:
 
 
 def _runs(out: Path, entry: LabEntry) -> tuple[_Run, ...]:
-    runs: list[_Run] = []
-    for path in sorted((out / entry.folder_name).glob("*/claims.json")):
-        try:
-            found = read_claims(path)
-        except ValueError:
-            continue  # `verify` says what is wrong with it; here there is nothing to count
-        runs.append(_Run(quote((path.parent / "report.html").relative_to(out).as_posix()), found))
-    return tuple(sorted(runs, key=lambda run: (run.found.budget, run.found.seeds)))
+    # The full budget's first.
+    runs = sorted(finished_runs(out, entry), key=lambda run: (run.found.budget, run.found.seeds))
+    return tuple(_Run(quote((run.folder / "report.html").relative_to(out).as_posix()), run) for run in runs)

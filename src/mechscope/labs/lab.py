@@ -158,7 +158,7 @@ class LabRun:
     lab: Lab
     """Which lab."""
     folder: Path
-    """Holds report.html, claims.json, figures/ and weights.safetensors."""
+    """Holds report.html, page.json, claims.json, figures/ and weights.safetensors."""
     budget: Budget
     """quick or full."""
     seeds: tuple[int, ...]

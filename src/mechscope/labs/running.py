@@ -115,7 +115,7 @@ def check_places(folder: Path) -> None:
     """
     for inner in (folder, folder / "parts", folder / "figures"):
         check_folder(inner)
-    for file in ("report.html", "claims.json", "weights.safetensors"):
+    for file in ("report.html", "page.json", "claims.json", "weights.safetensors"):
         check_file(folder / file)
     check_file(folder.parent.parent / "index.html")
 
@@ -148,7 +148,7 @@ def run_lab(
     device: str = "auto",
     progress: bool | None = False,
 ) -> LabRun:
-    """Run a lab and write report.html, claims.json, figures/*.json, weights.safetensors, and OUT/index.html.
+    """Run a lab and write report.html, page.json, claims.json, figures/, weights.safetensors, and OUT/index.html.
 
     A run that was killed goes on from its finished parts; a finished one is only reported again.
 

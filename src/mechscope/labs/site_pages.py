@@ -8,11 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from mechscope.labs.finished_runs import seeds_in_words
+from mechscope.labs.overview import overview
 from mechscope.labs.registry import LABS, LabEntry
+from mechscope.labs.shown_run import ShownRun, choose_run
+from mechscope.pages.formatting import code_spans, day_in_words, duration, time_in_words
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "site_templates"
+JOB_PANEL = "job_panel.js"
+"""The web lab's module that runs the experiment of a step (`[data-job]`)."""
+LIVE_PLACE = Markup("<!--live-->")
+"""Where the lesson's template puts the live figure. No text of a lesson can look like it: text is escaped."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ LIVE: dict[str, LiveFigure] = {
 
 def site_pages() -> SiteRoom:
     """The list of steps and one page per step."""
-    pages = [SitePage("steps/", "Steps", TEMPLATES / "steps.html", lambda context: {"steps": LABS}, "Steps")]
+    pages = [SitePage("steps/", "Steps", TEMPLATES / "steps.html", _steps, "Steps")]
     modules: list[Path] = []
     for place, entry in enumerate(LABS):
         live = LIVE.get(entry.slug)
@@ -66,8 +76,15 @@ def site_pages() -> SiteRoom:
             route=f"steps/{entry.folder_name}/",
             title=f"Step {entry.step}",
             template=TEMPLATES / "step.html",
-            content=partial(_content, place, live),
-            scripts=tuple(path.name for path in scripts[:1]),
+            content=partial(
+                step_content,
+                entry,
+                live,
+                LABS[place - 1] if place else None,
+                LABS[place + 1] if place + 1 < len(LABS) else None,
+            ),
+            scripts=(*(path.name for path in scripts[:1]), JOB_PANEL),
+            has_figures=True,
         )
         pages.append(page)
     return SiteRoom(pages, modules, [HERE / "live.css"])
@@ -77,10 +94,48 @@ def _folder(entry: LabEntry) -> Path:
     return HERE / entry.package.rpartition(".")[2]
 
 
-def _content(place: int, live: LiveFigure | None, context: PageContext) -> Mapping[str, Any]:
+def _steps(context: PageContext) -> Mapping[str, Any]:
+    return {"steps": overview(context.runs), "time_in_words": time_in_words}
+
+
+def step_content(
+    entry: LabEntry,
+    live: LiveFigure | None,
+    before: LabEntry | None,
+    after: LabEntry | None,
+    context: PageContext,
+) -> Mapping[str, Any]:
+    """The variables of step.html.
+
+    Args:
+        entry: the step.
+        live: its live figure, if it has one.
+        before: the step before it.
+        after: the step after it.
+        context: the site around the page.
+    """
+    choice = choose_run(context.runs, entry, live=LIVE_PLACE)
+    run = choice.run
+    lesson, _, rest = ("", "", "") if run is None else run.parts["lesson"].partition(LIVE_PLACE)
     return {
-        "step": LABS[place],
+        "step": entry,
         "live": live,
-        "before": LABS[place - 1] if place else None,
-        "after": LABS[place + 1] if place + 1 < len(LABS) else None,
+        "problems": choice.problems,
+        "shown": run,
+        "lesson": lesson,
+        "rest_of_lesson": rest,
+        "code": code_spans,
+        "time": "" if run is None else duration(run.page.claims.seconds),
+        "when": "" if run is None else _when(run),
+        "seeds": "" if run is None else seeds_in_words(run.page.claims.seeds),
+        "before": before,
+        "after": after,
     }
+
+
+def _when(run: ShownRun) -> str:
+    finished = run.page.claims.finished
+    if finished is None:
+        return ""
+    # The reader's own in the reader's time; of ours, the day is enough.
+    return time_in_words(finished) if run.is_own else day_in_words(finished)

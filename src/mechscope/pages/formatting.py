@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 import math
 import re
@@ -10,6 +11,12 @@ from markupsafe import Markup
 
 _CODE = re.compile(r"`([^`\n]+)`")
 _HYPHEN = re.compile(r"(?<![\w.)-])-(?=\.?\d)")
+
+# Not from the locale: the pages are in English.
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 
 
 def code_spans(text: str) -> Markup:
@@ -56,6 +63,25 @@ def duration(seconds: float) -> str:
         return f"{minutes}\u00a0min"
     hours, rest = divmod(minutes, 60)
     return f"{hours}\u00a0h" + (f"\u00a0{rest}\u00a0min" if rest else "")
+
+
+def day_in_words(when: datetime.datetime) -> str:
+    """A date.
+
+    >>> day_in_words(datetime.datetime(2026, 3, 9, 14, 5))
+    '9 March 2026'
+    """
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}"
+
+
+def time_in_words(when: datetime.datetime) -> str:
+    """A date and time; a time with a time zone is given in that of this machine.
+
+    >>> time_in_words(datetime.datetime(2026, 3, 9, 14, 5))
+    '9 March 2026, 14:05'
+    """
+    here = when if when.tzinfo is None else when.astimezone()
+    return f"{day_in_words(here)}, {here:%H:%M}"
 
 
 def first_capital(words: str) -> str:

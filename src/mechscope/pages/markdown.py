@@ -1,10 +1,16 @@
-"""Lessons in Markdown, with $formulas$ (rendered as MathML), `{{ numbers }}` and [[figure NAME]]."""
+"""Lessons in Markdown, with $formulas$ (rendered as MathML), `{{ numbers }}`, [[figure NAME]] and [[live]].
+
+A lesson becomes a page in two steps: `fill_lesson` puts the numbers in, which gives plain Markdown that a file can
+keep, and `lesson_html` renders that. The second step is safe for a file of unknown origin: HTML in it stays text.
+"""
 
 from __future__ import annotations
 
 import re
 import warnings
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import latex2mathml.converter
@@ -23,17 +29,31 @@ if TYPE_CHECKING:
 
 _OLD_NUMBER = re.compile(r"\[\[number ([\w.-]+)\]\]")
 _FIGURE = re.compile(r"<p>\[\[figure ([\w-]+)\]\]</p>")
+_MATHML = "http://www.w3.org/1998/Math/MathML"
+_MATHML_ELEMENTS = frozenset(
+    {
+        "math", "menclose", "merror", "mfenced", "mfrac", "mi", "mmultiscripts", "mn", "mo", "mover", "mpadded",
+        "mphantom", "mprescripts", "mroot", "mrow", "ms", "mspace", "msqrt", "mstyle", "msub", "msubsup", "msup",
+        "mtable", "mtd", "mtext", "mtr", "munder", "munderover", "none",
+    }
+)  # fmt: skip
+_NOT_MATH = ("href", "src", "style", "class", "id")
+_LIVE = "<p>[[live]]</p>"
 
 
 def render_lesson(text: str, values: Mapping[str, Any], figures: Mapping[str, str]) -> str:
-    """Render a lesson as HTML.
+    """Render a lesson as HTML: `fill_lesson`, then `lesson_html`."""
+    return lesson_html(fill_lesson(text, values), figures)
+
+
+def fill_lesson(text: str, values: Mapping[str, Any]) -> str:
+    """A lesson's Markdown with its numbers.
 
     Args:
         values: the values for `{{ name | filter }}` and `{% if … %}` (see `fill_text`).
-        figures: the HTML for each [[figure NAME]], which must be a paragraph of its own.
 
     Raises:
-        KeyError: for a name without a value, or a figure that the run did not produce; suggests similar names.
+        KeyError: for a name without a value; suggests similar names.
         ValueError: as `fill_text`.
     """
     if _OLD_NUMBER.search(text):
@@ -43,7 +63,22 @@ def render_lesson(text: str, values: Mapping[str, Any], figures: Mapping[str, st
             stacklevel=2,
         )
         text = _OLD_NUMBER.sub(r"{{ \1 }}", text)
-    html: str = _parser().render(fill_text(text, values))
+    return fill_text(text, values)
+
+
+def lesson_html(filled: str, figures: Mapping[str, str], live: str = "") -> str:
+    """Render a lesson that has its numbers as HTML.
+
+    Args:
+        filled: its Markdown, from `fill_lesson`.
+        figures: the HTML for each [[figure NAME]], which must be a paragraph of its own.
+        live: the HTML for [[live]], a paragraph of its own: the place of the figure that computes in the page.
+
+    Raises:
+        KeyError: for a figure that the run did not produce; suggests similar names.
+        ValueError: for a formula that cannot be read.
+    """
+    html: str = _parser().render(filled).replace(_LIVE, live)
     return _FIGURE.sub(lambda match: _look_up(figures, match[1]), html)
 
 
@@ -52,6 +87,7 @@ def figures_placed(text: str) -> list[str]:
     return re.findall(r"^\[\[figure ([\w-]+)\]\]\s*$", text, flags=re.MULTILINE)
 
 
+@lru_cache(maxsize=4096)
 def to_mathml(latex: str, display: bool = False) -> str:
     r"""Convert a LaTeX formula to MathML.
 
@@ -69,11 +105,30 @@ def to_mathml(latex: str, display: bool = False) -> str:
     if unknown := re.search(r">(\\[A-Za-z]+)", mathml):
         # The converter copies unknown commands into its output.
         raise ValueError(f"cannot read the formula {latex!r}: there is no command {unknown[1]}.")
-    return mathml
+    return _safe_mathml(mathml, latex)
+
+
+def _safe_mathml(mathml: str, latex: str) -> str:
+    # The converter copies text into its output as it is, so a formula could hold any HTML. Written afresh from its
+    # elements, it is MathML and nothing else.
+    try:
+        root = ET.fromstring(mathml)
+    except ET.ParseError as error:
+        raise ValueError(f"cannot read the formula {latex!r}: a text in it has <, > or &.") from error
+    for element in root.iter():
+        space, _, name = element.tag.rpartition("}")
+        if space != f"{{{_MATHML}" or name not in _MATHML_ELEMENTS:
+            raise ValueError(f"cannot read the formula {latex!r}: <{name}> is no part of a formula.")
+        if stray := [each for each in element.attrib if each.startswith("on") or each in _NOT_MATH]:
+            raise ValueError(f"cannot read the formula {latex!r}: it may not set {stray[0]!r}.")
+        element.tag = name
+    root.set("xmlns", _MATHML)
+    return ET.tostring(root, encoding="unicode")
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
+    # Pages load nothing from elsewhere, so a lesson has figures and no images.
+    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table").disable("image")
     parser.inline.ruler.before("escape", "formula", _formula)
     parser.add_render_rule("formula", _render_formula)
     return parser

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mechscope.pages.endpoints import Endpoint
+
 ROOM_MODULE = "site_pages"
 
 
@@ -25,6 +27,8 @@ class PageContext:
     """The page's own route."""
     is_served: bool
     """Whether a server answers, which can do what the browser cannot."""
+    runs: Path | None = None
+    """The folder of the learner's runs (it may be missing or empty), or None for a site without any."""
 
     @property
     def root(self) -> str:
@@ -59,11 +63,14 @@ class SitePage:
     template: Path
     """A template that extends site_frame.html and fills its block `main`."""
     content: Callable[[PageContext], Mapping[str, Any]] = lambda context: {}
-    """The template's variables; called whenever the page is requested. `context`, `page` and `menu` are added."""
+    """The template's variables; called whenever the page is requested. `context`, `page`, `menu` and
+    `home` are added."""
     navigation: str = ""
     """Its label in the menu of every page; empty if it is reached in other ways."""
     scripts: Sequence[str] = ()
     """ES modules that the page runs, by file name (see `SiteRoom.modules`)."""
+    has_figures: bool = False
+    """Whether it has Plotly figures (`pages.figures.figure_html`), for which Plotly is loaded."""
     needs_server: str = ""
     """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
 
@@ -73,6 +80,18 @@ class SitePage:
             raise ValueError(
                 f"the route of a page is empty or a folder such as 'models/ioi-twin/', not {self.route!r}."
             )
+
+
+@dataclass(frozen=True)
+class HomeEntry:
+    """A link on the home page to what a room offers."""
+
+    title: str
+    """What it is called."""
+    words: str
+    """What a reader can do there, in a sentence or two."""
+    route: str
+    """The page that it leads to."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,10 @@ class SiteRoom:
     """Style sheets, added to those of the frame on every page."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
+    home: Sequence[HomeEntry] = ()
+    """What the home page says about it."""
+    endpoints: Sequence[Endpoint] = ()
+    """What its pages may ask a server for; a static site has none."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,10 @@ class Site:
     """Style sheets in the order of the rooms."""
     files: Mapping[str, Path]
     """Path in the site → file."""
+    home: Sequence[HomeEntry] = ()
+    """What the home page lists, in the order of the rooms."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
+    """Method and path → endpoint, as in "POST models/{model}/loss"."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -115,18 +142,26 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name or file path.
+        ValueError: if two rooms use one route, module name, file path or endpoint, or the home page would link to a
+            page that is missing.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
+    endpoints: dict[str, Endpoint] = {}
     styles: list[Path] = []
+    home: list[HomeEntry] = []
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
+        _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
         styles += room.styles
-    return Site(pages, modules, styles, files)
+        home += room.home
+    for entry in home:
+        if entry.route not in pages:
+            raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
+    return Site(pages, modules, styles, files, home, endpoints)
 
 
 def find_rooms() -> list[SiteRoom]:

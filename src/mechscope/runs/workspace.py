@@ -24,6 +24,7 @@ from tqdm import tqdm
 from mechscope.runs.captured_values import describe_captured, modules_of
 from mechscope.runs.key import RunKey
 from mechscope.runs.machine import made_on
+from mechscope.runs.progress_file import progress_reporter
 from mechscope.runs.source_digest import source_digests
 from mechscope.runs.store import Store
 from mechscope.storage.files import NotKeptError
@@ -68,6 +69,7 @@ class Workspace:
     _saved_at: dict[str, float] = field(default_factory=dict)
     _stores: dict[str, Store] = field(default_factory=dict)
     _counted: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
     _warned: bool = False
 
     def load_or_compute(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> Part:
@@ -86,6 +88,7 @@ class Workspace:
                 self._counted.add(name)
                 self.reused_seconds += spent
                 self.seconds += spent
+            self._report_part(name)
             return {key: tensor.to(self.device) for key, tensor in part.items()}
         here = made_on(self.device)
         self.machines.add(here)
@@ -98,6 +101,7 @@ class Workspace:
         self.seconds += spent
         store.write_tensors(name, part, {"seconds": f"{spent:.3f}", "made_on": here})
         self._remove_unfinished(name)
+        self._report_part(name)
         return part
 
     def save_state(self, name: str, state: Callable[[], Mapping[str, Tensor]], *, now: bool = False) -> None:
@@ -137,7 +141,7 @@ class Workspace:
         """A progress bar over `total` steps with the time left; silent where progress is off."""
         # tqdm takes None to mean: only on a terminal.
         disable = None if self.progress is None else not self.progress
-        return tqdm(
+        return _Bar(
             total=total,
             initial=done,
             desc=f"{self.label}{what}",
@@ -163,6 +167,11 @@ class Workspace:
         _renamed("take_up", "restore_state")
         return self.restore_state(name)
 
+    def _report_part(self, name: str) -> None:
+        if name not in self._reported and (reporter := progress_reporter()):
+            reporter.part()
+        self._reported.add(name)
+
     def _part_key(self, compute: Callable[[], Mapping[str, Tensor]]) -> RunKey:
         captured = describe_captured(compute, known=(Workspace,))
         if captured is not None:
@@ -185,6 +194,25 @@ class Workspace:
         for path in self.folder.iterdir():
             if replaced.fullmatch(path.name) and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A progress bar that also tells the program that started this one, whether the bar itself is shown or not."""
+
+    def __init__(self, *, total: int, initial: int, desc: str, **options: Any) -> None:
+        self._activity, self._done, self._steps = desc, initial, total
+        super().__init__(total=total, initial=initial, desc=desc, **options)
+        self._report()
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count steps."""
+        self._done += int(n or 0)
+        self._report()
+        return super().update(n)
+
+    def _report(self) -> None:
+        if reporter := progress_reporter():
+            reporter.step(self._activity, self._done, self._steps)
 
 
 def _renamed(old: str, new: str) -> None:

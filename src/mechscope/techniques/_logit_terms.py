@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 
 from mechscope.model.final_residual import final_residual
 from mechscope.model.precision import at_least_float32
+from mechscope.tasks.metrics import Answers
 from mechscope.techniques._inputs import TaskOrTokens, answers_of, as_prompts, check_finite, token_texts
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class LogitTerms:
             each prompt.
         everywhere: measure at every position as if it were an answer position.
         attention_mask: for plain tokens, True where a token is real.
+        answers: other answers than those of the task or the model's own prediction.
 
     Raises:
         ValueError: if the model gives NaN.
@@ -47,10 +49,11 @@ class LogitTerms:
         task: TaskOrTokens,
         everywhere: bool = False,
         attention_mask: torch.Tensor | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.model = model
         self.prompts = prompts = as_prompts(model, task, attention_mask=attention_mask)
-        self.answers = answers_of(model, prompts)
+        self.answers = answers_of(model, prompts) if answers is None else answers.to(prompts.tokens.device)
         batch, length = prompts.tokens.shape
         self.positions: Int[torch.Tensor, "batch answer"] = (
             torch.arange(length, device=prompts.tokens.device).expand(batch, -1)

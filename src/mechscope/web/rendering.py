@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mechscope.pages.frame import render_page
+from mechscope.pages.frame import SITE_SCRIPTS, render_page
 from mechscope.pages.site import PageContext, Site, SitePage
 
 STATIC = Path(__file__).parent / "static"
@@ -13,16 +13,18 @@ SCRIPTS = ("boot.js", "theme.js")
 FRAME_STYLES = Path(__file__).parent.parent / "pages" / "templates" / "styles.css"
 
 
-def render_site_page(site: Site, page: SitePage, *, is_served: bool) -> str:
+def render_site_page(site: Site, page: SitePage, *, is_served: bool, runs: Path | None = None) -> str:
     """The page as one HTML document.
 
     Args:
         site: the site, whose menu the page shows.
         page: one of its pages.
         is_served: whether a server answers.
+        runs: the folder of the learner's runs, for pages that show them.
     """
-    context = PageContext(page.route, is_served)
-    return render_page(page.template, page=page, context=context, menu=site.menu, **page.content(context))
+    context = PageContext(page.route, is_served, runs)
+    frame = {"page": page, "context": context, "menu": site.menu, "home": site.home}
+    return render_page(page.template, **frame, **page.content(context))
 
 
 def style_sheet(site: Site) -> str:
@@ -37,7 +39,7 @@ def static_files(site: Site) -> dict[str, Path]:
     Raises:
         ValueError: if a room's module has the name of one of the web lab's own.
     """
-    own = {path.name: path for path in STATIC.glob("*.js")}
+    own = {path.name: path for path in STATIC.glob("*.js")} | SITE_SCRIPTS
     if both := sorted(own.keys() & site.modules.keys()):
         raise ValueError(f"a room has a module {both[0]!r}, which is a name of the web lab itself.")
     return own | dict(site.modules)

@@ -18,7 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 TOKEN_COOKIE = "mechscope-token"
+HEADER_BYTES = 16_384
+"""The longest address with headers."""
 READING = ("GET", "HEAD", "OPTIONS")
+API = "/api"
+OWN_SITE = ("same-origin", "none")
+"""What browsers write in Sec-Fetch-Site for requests of this server's pages and for addresses that the reader typed."""
+OTHER_SITE = "This request came from another site and was refused."
 # Scripts only from this server. Plotly and MathML set style attributes, hence inline styles.
 POLICY = "; ".join(
     (
@@ -87,12 +93,19 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         headers = request.headers
+        size = len(request.scope["path"]) + len(request.scope["query_string"])
+        if size + sum(len(name) + len(value) for name, value in headers.raw) > HEADER_BYTES:
+            return PlainTextResponse(f"The address and headers have more than {HEADER_BYTES:,} bytes.", 431)
         if _host_name(headers) not in self.names:
             return PlainTextResponse(
                 "This server answers only under the address that it printed when it started.", 421
             )
         if request.method not in READING and not _is_own_origin(headers):
-            return PlainTextResponse("This request came from another site and was refused.", 403)
+            return PlainTextResponse(OTHER_SITE, 403)
+        # Other sites may link to pages, but have no reason to ask the HTTP interface for anything: they could not read
+        # its answers, but keep it busy.
+        if request.url.path.startswith(API) and headers.get("sec-fetch-site", "none") not in OWN_SITE:
+            return PlainTextResponse(OTHER_SITE, 403)
         return self._check_token(request) if self.token else None
 
     def _check_token(self, request: Request) -> Response | None:

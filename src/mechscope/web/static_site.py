@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from mechscope.pages.frame import SITE_SCRIPTS
 from mechscope.pages.site import Site, collect_site
 from mechscope.storage.files import check_folder, keeping, replacing_folder
 from mechscope.viz.module_bundle import bundle_modules
@@ -18,7 +19,10 @@ MARKER = "mechscope-site.json"
 
 
 def build_site(
-    folder: Path, site: Site | None = None, report: Callable[[str], None] = lambda words: None
+    folder: Path,
+    site: Site | None = None,
+    report: Callable[[str], None] = lambda words: None,
+    runs: Path | None = None,
 ) -> int:
     """Write the site to a folder, replacing an earlier one as a whole.
 
@@ -26,6 +30,7 @@ def build_site(
         folder: where to write; missing, empty, or an earlier site.
         site: what to write; None means everything that all rooms contribute.
         report: called with the title of each page.
+        runs: a folder of runs to show; None shows those that come with mechscope.
 
     Returns:
         The number of pages.
@@ -41,12 +46,15 @@ def build_site(
     with keeping(folder), replacing_folder(folder) as new:
         for page in site.pages.values():
             report(page.title)
-            _write(new / page.route / "index.html", render_site_page(site, page, is_served=False))
+            text = render_site_page(site, page, is_served=False, runs=runs)
+            _write(new / page.route / "index.html", text)
         _write(new / "static" / "site.css", style_sheet(site))
         sources: dict[str, str] = {}
         for name, path in static_files(site).items():
-            sources[name] = path.read_text(encoding="utf-8")
-            _write(new / "static" / name, sources[name])
+            source = path.read_text(encoding="utf-8")
+            _write(new / "static" / name, source)
+            if name not in SITE_SCRIPTS:
+                sources[name] = source
         # For pages that are opened from a file, where modules and fetches are refused.
         modules = {name: source for name, source in sources.items() if name not in SCRIPTS}
         _write(new / "static" / "modules.js", bundle_modules(modules))

@@ -323,6 +323,6 @@ def test_the_microscope_runs_the_model_of_the_notebook(watched: WatchedPage) -> 
     first = page.locator(".ms-next tr").first.inner_text().split()
     assert first[0] == name
     assert float(first[1]) == pytest.approx(100 * float(best.values), abs=0.051)
-    page.get_by_role("button", name="Set the chosen head to zero").click()
+    page.get_by_role("button", name="Set it to zero").click()
     assert told(page)["interventions"] == [{"kind": "ablate_head", "layer": 0, "head": 0}]
     assert "z[:, :, 0] = 0" in told(page)["python"]

@@ -1,54 +1,192 @@
 // Interventions as data: how each one changes a run, what it is called, and the Python code that does the same.
+//
+// An edit is an object with a `kind` and whole numbers, texts or token ids, so that it can be put into an address or
+// sent to the server (web/interventions.py applies the same kinds there).
+
+const headOutput = (layer) => `blocks.${layer}.attn.hook_z`;
+const mlpOutput = (layer) => `blocks.${layer}.hook_mlp_out`;
+const stream = (layer) => `blocks.${layer}.hook_resid_pre`;
+
+// An edit of one head's output [pos head d_head]; `change` gets each position's part.
+const eachPosition = (head, change) => ({ shape: [positions, heads, width], data }) => {
+  for (let pos = 0; pos < positions; pos++) {
+    const from = (pos * heads + head) * width;
+    change(data.subarray(from, from + width), from);
+  }
+};
+
+const headPython = (layer, head, change) => (name) => [
+  `def ${name}(z, hook):  # z [batch pos head d_head]`,
+  `    z[:, :, ${head}] = ${change}`,
+  `    return z`,
+  `hooks.append(("${headOutput(layer)}", ${name}))`,
+];
+const mlpPython = (layer, change) => (name) => [
+  `def ${name}(mlp_out, hook):  # mlp_out [batch pos d_model]`,
+  `    return ${change}`,
+  `hooks.append(("${mlpOutput(layer)}", ${name}))`,
+];
+
+// What a patch replaces: its hook point, and which slices of the activation.
+const PATCHES = {
+  residual: { hook: stream, words: (layer, pos) => `residual stream before block ${layer} at position ${pos}` },
+  attention: { hook: (layer) => `blocks.${layer}.hook_attn_out`, words: (layer, pos) => `attention output of block ${layer} at position ${pos}` },
+  mlp: { hook: mlpOutput, words: (layer, pos) => `output of MLP ${layer} at position ${pos}` },
+  heads: { hook: headOutput, words: (layer, head) => `output of head L${layer}H${head}` },
+};
 
 const KINDS = {
   ablate_head: {
+    fields: ["layer", "head"],
     words: ({ layer, head }) => `head L${layer}H${head} set to zero`,
-    hook: ({ layer, head }) => [
-      `blocks.${layer}.attn.hook_z`,
-      ({ shape: [positions, heads, width], data }) => {
-        for (let pos = 0; pos < positions; pos++) data.fill(0, (pos * heads + head) * width, (pos * heads + head + 1) * width);
-      },
-    ],
-    python: ({ layer, head }, name) => [
-      `def ${name}(z, hook):`,
-      `    z[:, :, ${head}] = 0  # [batch pos head d_head]`,
-      `    return z`,
-      `hooks.append(("blocks.${layer}.attn.hook_z", ${name}))`,
-    ],
+    hook: ({ layer, head }) => [headOutput(layer), eachPosition(head, (z) => z.fill(0))],
+    python: ({ layer, head }) => headPython(layer, head, "0"),
   },
   ablate_mlp: {
+    fields: ["layer"],
     words: ({ layer }) => `MLP ${layer} set to zero`,
-    hook: ({ layer }) => [`blocks.${layer}.hook_mlp_out`, ({ data }) => data.fill(0)],
-    python: ({ layer }, name) => [
-      `def ${name}(mlp_out, hook):`,
-      `    return mlp_out * 0`,
-      `hooks.append(("blocks.${layer}.hook_mlp_out", ${name}))`,
+    hook: ({ layer }) => [mlpOutput(layer), ({ data }) => data.fill(0)],
+    python: ({ layer }) => mlpPython(layer, "mlp_out * 0"),
+  },
+  mean_head: {
+    fields: ["layer", "head"],
+    words: ({ layer, head }) => `head L${layer}H${head} replaced by its mean over the positions`,
+    hook: ({ layer, head }) => [headOutput(layer), (activation) => {
+      const mean = new Float64Array(activation.shape[2]);
+      eachPosition(head, (z) => z.forEach((value, i) => { mean[i] += value / activation.shape[0]; }))(activation);
+      eachPosition(head, (z) => z.set(mean))(activation);
+    }],
+    python: ({ layer, head }) => headPython(layer, head, `z[:, :, ${head}].mean(1, keepdim=True)`),
+  },
+  mean_mlp: {
+    fields: ["layer"],
+    words: ({ layer }) => `MLP ${layer} replaced by its mean over the positions`,
+    hook: ({ layer }) => [mlpOutput(layer), ({ shape: [positions, width], data }) => {
+      const mean = new Float64Array(width);
+      data.forEach((value, i) => { mean[i % width] += value / positions; });
+      data.forEach((_, i) => { data[i] = mean[i % width]; });
+    }],
+    python: ({ layer }) => mlpPython(layer, "mlp_out.mean(1, keepdim=True).expand_as(mlp_out)"),
+  },
+  scale_head: {
+    fields: ["layer", "head", "factor"],
+    words: ({ layer, head, factor }) => `output of head L${layer}H${head} multiplied by ${factor}`,
+    hook: ({ layer, head, factor }) => [headOutput(layer), eachPosition(head, (z) => z.forEach((_, i) => { z[i] *= factor; }))],
+    python: ({ layer, head, factor }) => headPython(layer, head, `z[:, :, ${head}] * ${factor}`),
+  },
+  scale_mlp: {
+    fields: ["layer", "factor"],
+    words: ({ layer, factor }) => `output of MLP ${layer} multiplied by ${factor}`,
+    hook: ({ layer, factor }) => [mlpOutput(layer), ({ data }) => data.forEach((_, i) => { data[i] *= factor; })],
+    python: ({ layer, factor }) => mlpPython(layer, `mlp_out * ${factor}`),
+  },
+  // A token's column of the unembedding, or its difference from another token's; the length is 1 before it is scaled.
+  steer: {
+    fields: ["layer", "scale", "token", "minus_token", "position", "name", "minus_name"],
+    words: ({ layer, scale, name, minus_name, minus_token, position }) =>
+      `${scale} × the direction ${minus_token === undefined ? "of" : `from “${minus_name}” to`} “${name}” added before block ${layer}${where(position)}`,
+    hook: (edit, model) => {
+      const [to, from] = [edit.token, edit.minus_token].map((token) => (token === undefined ? null : column(model.weight("unembed.W_U"), token)));
+      return addition(edit, unit(from ? to.map((x, i) => x - from[i]) : to));
+    },
+    python: ({ layer, scale, token, minus_token, position }) => (name) => [
+      `direction = model.W_U[:, ${token}]${minus_token === undefined ? "" : ` - model.W_U[:, ${minus_token}]`}`,
+      ...additionPython(name, layer, scale, position),
     ],
   },
-  steer: {
-    words: ({ layer, scale, name }) => `${scale} × the direction of “${name}” added before block ${layer}`,
-    hook: ({ layer, scale, token }, model) => [
-      `blocks.${layer}.hook_resid_pre`,
-      ({ shape: [positions, width], data }) => {
-        const direction = unitColumn(model.weight("unembed.W_U"), token);
-        for (let i = 0; i < positions * width; i++) data[i] += scale * direction[i % width];
-      },
+  // The difference between two texts' residual streams at their last tokens, made 1 long before it is scaled.
+  contrast: {
+    fields: ["layer", "scale", "plus", "minus", "position", "plus_text", "minus_text"],
+    words: ({ layer, scale, plus_text, minus_text, position }) =>
+      `${scale} × the direction from “${minus_text}” to “${plus_text}” added before block ${layer}${where(position)}`,
+    hook: (edit, model) => {
+      const [to, from] = [edit.plus, edit.minus].map((tokens) => {
+        const { shape: [positions, width], data } = activationOf(model, tokens, stream(edit.layer));
+        return Float64Array.from(data.subarray((positions - 1) * width));
+      });
+      return addition(edit, unit(to.map((x, i) => x - from[i])));
+    },
+    python: ({ layer, scale, plus, minus, position }) => (name) => [
+      `def last_residual(tokens):`,
+      `    with torch.no_grad():`,
+      `        return model.run_with_cache(torch.tensor([tokens]))[1]["${stream(layer)}"][0, -1]`,
+      `direction = last_residual([${plus.join(", ")}]) - last_residual([${minus.join(", ")}])`,
+      ...additionPython(name, layer, scale, position),
     ],
-    python: ({ layer, scale, token }, name) => [
-      `direction = model.W_U[:, ${token}] / model.W_U[:, ${token}].norm()`,
-      `def ${name}(resid, hook, direction=direction):`,
-      `    return resid + ${scale} * direction`,
-      `hooks.append(("blocks.${layer}.hook_resid_pre", ${name}))`,
-    ],
+  },
+  // An activation of the run on other tokens (as many) instead of this run's; `index` is a position, for heads a head.
+  patch: {
+    fields: ["site", "layer", "index", "source"],
+    words: ({ site, layer, index }) => `${PATCHES[site].words(layer, index)} taken from the second text`,
+    hook: ({ site, layer, index, source }, model) => {
+      const name = PATCHES[site].hook(layer);
+      const { data: other } = activationOf(model, source, name);
+      if (site === "heads") return [name, eachPosition(index, (z, from) => z.set(other.subarray(from, from + z.length)))];
+      return [name, ({ shape: [, width], data }) => data.set(other.subarray(index * width, (index + 1) * width), index * width)];
+    },
+    python: ({ site, layer, index, source }) => (name) => {
+      const slice = site === "heads" ? `[:, :, ${index}]` : `[:, ${index}]`;
+      return [
+        `with torch.no_grad():`,
+        `    other = model.run_with_cache(torch.tensor([[${source.join(", ")}]]))[1]["${PATCHES[site].hook(layer)}"]`,
+        `def ${name}(activation, hook, other=other):`,
+        `    activation${slice} = other${slice}`,
+        `    return activation`,
+        `hooks.append(("${PATCHES[site].hook(layer)}", ${name}))`,
+      ];
+    },
   },
 };
+
+const activations = new WeakMap();
+
+// What each field of an edit must be; kinds list theirs below.
+const isIndex = (value, size) => Number.isInteger(value) && value >= 0 && value < size;
+const isText = (value) => typeof value === "string" && value.length <= 5000;
+const areTokens = (value, { d_vocab, n_ctx }) => Array.isArray(value) && value.length > 0 && value.length <= n_ctx && value.every((token) => isIndex(token, d_vocab));
+const FIELDS = {
+  layer: (value, cfg) => isIndex(value, cfg.n_layers),
+  head: (value, cfg) => isIndex(value, cfg.n_heads),
+  index: (value, cfg, edit) => isIndex(value, edit.site === "heads" ? cfg.n_heads : edit.source?.length),
+  position: (value, cfg) => value === undefined || isIndex(value, cfg.n_ctx),
+  factor: Number.isFinite,
+  scale: Number.isFinite,
+  token: (value, cfg) => isIndex(value, cfg.d_vocab_out),
+  minus_token: (value, cfg) => value === undefined || isIndex(value, cfg.d_vocab_out),
+  site: (value, cfg) => Object.hasOwn(PATCHES, value) && !(value === "mlp" && cfg.attn_only),
+  source: areTokens,
+  plus: areTokens,
+  minus: areTokens,
+  name: isText,
+  minus_name: (value) => value === undefined || isText(value),
+  plus_text: isText,
+  minus_text: isText,
+};
+
+/** Whether an edit from elsewhere, such as an address, is one of this model's. */
+export function checkEdit(edit, cfg) {
+  if (typeof edit !== "object" || edit === null || !Object.hasOwn(KINDS, edit.kind)) return false;
+  const { fields } = KINDS[edit.kind];
+  if (edit.kind.endsWith("_mlp") && cfg.attn_only) return false;
+  return fields.every((field) => FIELDS[field](edit[field], cfg, edit)) &&
+    Object.keys(edit).every((field) => field === "kind" || fields.includes(field));
+}
 
 /** What an edit does, in words. */
 export function inWords(edit) {
   return KINDS[edit.kind].words(edit);
 }
 
-/** The hooks of several edits, by hook point, for `Transformer.run`; edits of one hook point follow each other. */
+/** Whether an edit can be applied to a text of these tokens: positions and second texts were chosen for another one. */
+export function fits(edit, tokens) {
+  if (edit.source) return edit.source.length === tokens.length;
+  return edit.position === undefined || edit.position < tokens.length;
+}
+
+/**
+ * The hooks of several edits, by hook point, for `Transformer.run`; edits of one hook point follow each other.
+ * @throws {Error} for an edit that makes no sense in this model, such as the direction between two equal texts
+ */
 export function hooksOf(edits, model) {
   const hooks = new Map();
   for (const edit of edits) {
@@ -70,7 +208,8 @@ export function asPython(modelName, tokens, edits) {
     "hooks = []",
   ];
   edits.forEach((edit, index) => {
-    lines.push("", `# ${inWords(edit).replaceAll(/[\n\r]/g, " ")}`, ...KINDS[edit.kind].python(edit, `edit_${index}`));
+    const comment = inWords(edit).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, " ");
+    lines.push("", `# ${comment}`, ...KINDS[edit.kind].python(edit)(`edit_${index}`));
   });
   lines.push(
     "",
@@ -81,9 +220,48 @@ export function asPython(modelName, tokens, edits) {
   return lines.join("\n");
 }
 
-function unitColumn(matrix, index) {
+function where(position) {
+  return position === undefined ? "" : ` at position ${position}`;
+}
+
+/** Add a direction to the residual stream before a layer, at one position or at all. */
+function addition({ layer, scale, position }, direction) {
+  return [stream(layer), ({ shape: [positions, width], data }) => {
+    const [first, end] = position === undefined ? [0, positions] : [position, position + 1];
+    for (let i = first * width; i < end * width; i++) data[i] += scale * direction[i % width];
+  }];
+}
+
+function additionPython(name, layer, scale, position) {
+  const slice = position === undefined ? "" : `[:, ${position}]`;
+  return [
+    `direction = direction / direction.norm()`,
+    `def ${name}(resid, hook, direction=direction):  # resid [batch pos d_model]`,
+    `    resid${slice} += ${scale} * direction`,
+    `    return resid`,
+    `hooks.append(("${stream(layer)}", ${name}))`,
+  ];
+}
+
+/** An activation of the unedited run on some tokens, kept as long as both the model and this list of tokens exist. */
+function activationOf(model, tokens, name) {
+  if (!activations.has(model)) activations.set(model, new WeakMap());
+  const ofModel = activations.get(model);
+  if (!ofModel.has(tokens)) ofModel.set(tokens, new Map());
+  const found = ofModel.get(tokens);
+  if (!found.has(name)) found.set(name, model.run(tokens, { record: (other) => other === name }).cache.get(name));
+  return found.get(name);
+}
+
+function column(matrix, index) {
   const [rows, columns] = matrix.shape;
-  const found = Float64Array.from({ length: rows }, (_, i) => matrix.data[i * columns + index]);
-  const norm = Math.hypot(...found);
-  return found.map((x) => x / norm);
+  return Float64Array.from({ length: rows }, (_, i) => matrix.data[i * columns + index]);
+}
+
+function unit(vector) {
+  const norm = Math.hypot(...vector);
+  if (norm < 1e-6) {
+    throw new Error("both ends of this direction are the same point, so there is no direction between them: choose a later block, or other words.");
+  }
+  return vector.map((x) => x / norm);
 }

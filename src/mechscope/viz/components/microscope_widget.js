@@ -14,7 +14,7 @@ export function mountMicroscope(element, props, selection, tell) {
     prompt: props.prompt,
     other: props.other,
     prependBos: props.prepend_bos,
-    onRun: ({ edits, tokens, position }) => {
+    onRun: ({ fitting: edits, tokens, position }) => {
       tell("interventions", edits.map((edit) => ({ ...edit })));
       tell("token_ids", [...tokens]);
       tell("position", position);

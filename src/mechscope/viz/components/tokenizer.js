@@ -106,6 +106,36 @@ export class Tokenizer {
   strings(ids) {
     return ids.map((id) => this.decode([id]));
   }
+
+  /** Whether a token is a part of a character only. */
+  isPartial(id) {
+    return Boolean(this.ranks) && !this.special.has(this.tokens[id]) && this.decode([id]).includes("\ufffd") && !isText(this.bytes(id));
+  }
+
+  /** A token by itself; one that is only a part of a character by its bytes, as in <0xF0>. */
+  label(id) {
+    if (!this.isPartial(id)) return this.decode([id]);
+    const hex = (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
+    return this.bytes(id).map((byte) => (byte < 128 ? String.fromCharCode(byte) : hex(byte))).join("");
+  }
+
+  bytes(id) {
+    return [...this.tokens[id]].map((letter) => LETTER_BYTES.get(letter));
+  }
+
+  /** The most characters that a token can stand for. */
+  get longest() {
+    return this.ranks ? Math.max(...this.tokens.map((token) => token.length)) : Infinity;
+  }
+}
+
+function isText(bytes) {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(bytes));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function asKey(pair) {

@@ -92,9 +92,10 @@ export class Transformer {
 
   checkTokens(tokens) {
     const { n_ctx, d_vocab, model_name } = this.cfg;
-    if (!tokens.length) throw new Error("the text has no tokens.");
+    if (!tokens.length) throw new Error("the text has no tokens: type something.");
     if (tokens.length > n_ctx) {
-      throw new Error(`the text has ${tokens.length} tokens; ${model_name} reads at most ${n_ctx}.`);
+      const excess = tokens.length - n_ctx;
+      throw new Error(`the text has ${tokens.length} tokens for ${model_name}, and it reads at most ${n_ctx}: shorten the text by ${excess}.`);
     }
     const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= d_vocab);
     if (wrong !== undefined) throw new Error(`${wrong} is not a token of ${model_name} (0 to ${d_vocab - 1}).`);

@@ -264,7 +264,7 @@ def _uses(component: Component) -> str:
 @cache
 def style_sheet() -> str:
     """The style sheet of the components."""
-    return (COMPONENTS / "components.css").read_text(encoding="utf-8")
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(COMPONENTS.glob("*.css")))
 
 
 def _can_be_widget() -> bool:

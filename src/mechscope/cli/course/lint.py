@@ -1,0 +1,34 @@
+"""`mechscope course lint`: the proof that every check works."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+from mechscope.cli.course.commands import Lint
+from mechscope.cli.errors import user_errors
+from mechscope.course.lint import SEEDS, counts, faults_of
+from mechscope.course.unit import find_exercises
+
+
+def run_lint(command: Lint) -> int:
+    """Print every fault of the exercises, and the counts."""
+    console = Console(highlight=False)
+    with user_errors():
+        exercises = find_exercises(command.what)
+    begun, faults = time.monotonic(), 0
+    for exercise in exercises:
+        for fault in faults_of(exercise):
+            faults += 1
+            console.print(f"{exercise.id}: {fault}", markup=False)
+    seconds = time.monotonic() - begun
+    console.print(
+        f"{len(exercises)} exercises checked with {len(SEEDS)} seeds in {seconds:.0f} s: {faults} faults."
+    )
+    found = counts()
+    console.print(
+        f"The course: {found.units} units, {found.exercises} exercises, {found.hints} hints, "
+        f"{found.mistakes} mistakes, {found.named_mistakes} of which have a name."
+    )
+    return 1 if faults else 0

@@ -1,0 +1,59 @@
+"""Models and measurements that the checks of several units use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+if TYPE_CHECKING:
+    from mechscope.model import HookedTransformer
+
+
+@cache
+def random_gpt(seed: int) -> HookedTransformer:
+    """A GPT-2 with three layers and random weights, none of which is 0 or 1: whoever leaves one out is noticed."""
+    import mechscope as ms
+
+    config = ms.HookedTransformerConfig(
+        n_layers=3,
+        d_model=12,
+        n_ctx=10,
+        d_head=4,
+        n_heads=3,
+        d_mlp=24,
+        d_vocab=17,
+        act_fn="gelu_new",
+        seed=seed,
+    )
+    model = ms.HookedTransformer(config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            # Biases and norms start at 0 and 1.
+            weight += 0.3 * torch.randn(weight.shape, generator=generator) * ("W_" not in name)
+    return model
+
+
+class _Largest(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        for value in answer if isinstance(answer, tuple | list) else (answer,):
+            if isinstance(value, Tensor):
+                self.bytes = max(self.bytes, value.numel() * value.element_size())
+        return answer
+
+
+def largest_tensor(call: Callable[[], Any]) -> int:
+    """How many bytes the largest tensor has that is made during a call."""
+    with _Largest() as watched:
+        call()
+    return watched.bytes

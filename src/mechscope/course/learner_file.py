@@ -1,0 +1,175 @@
+"""Load the learner's file, and turn what goes wrong in it into one sentence with the learner's own line."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mechscope.near_names import did_you_mean
+
+MODULE = "learner"
+"""The name of the learner's file as a module."""
+
+
+class LearnerError(Exception):
+    """Something in the learner's file raised an error.
+
+    Args:
+        problem: what, in a sentence.
+        line: the line in the learner's file; 0 if it is not known.
+        source: the text of that line.
+        diagnosis: what it usually means; empty if nothing helpful is known.
+    """
+
+    def __init__(self, problem: str, line: int = 0, source: str = "", diagnosis: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.line = line
+        self.source = source
+        self.diagnosis = diagnosis
+
+
+class OutOfTime(BaseException):
+    """The check's time is over. Not an Exception, so that the learner's `except Exception` does not catch it."""
+
+
+def parse(path: Path) -> ast.Module:
+    """The file's syntax tree.
+
+    Raises:
+        LearnerError: if it is missing, is no text, or is not valid Python.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LearnerError(
+            f"There is no {path.name} in {path.parent}. `mechscope course start {path.parent}` writes the files that "
+            "are missing and leaves the others alone."
+        ) from None
+    except UnicodeDecodeError:
+        raise LearnerError(f"{path.name} is not a text file in UTF-8: save it as one.") from None
+    except OSError as error:
+        raise LearnerError(f"{path.name} cannot be read: {error.strerror}.") from None
+    try:
+        return ast.parse(text, filename=str(path))
+    except SyntaxError as error:
+        line = error.lineno or 0
+        raise LearnerError(
+            f"{path.name} is not valid Python: {error.msg}.", line, _line(text, line)
+        ) from None
+    except ValueError:
+        raise LearnerError(f"{path.name} contains a null character: it is damaged.") from None
+
+
+def function_node(tree: ast.Module, name: str) -> ast.FunctionDef | None:
+    """The definition of a function at the top of a file; the last one, as Python would take it."""
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return found[-1] if found else None
+
+
+def is_empty(node: ast.FunctionDef) -> bool:
+    """Whether a function still has the empty body of its template."""
+    for statement in node.body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            continue
+        if isinstance(statement, ast.Pass):
+            continue
+        if isinstance(statement, ast.Raise) and "NotImplementedError" in ast.unparse(statement):
+            continue
+        return False
+    return True
+
+
+def check_function_is_there(path: Path, tree: ast.Module, name: str) -> ast.FunctionDef:
+    """The definition of an exercise's function.
+
+    Raises:
+        LearnerError: if the file has none; suggests a similar one.
+    """
+    if node := function_node(tree, name):
+        return node
+    known = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    question = did_you_mean(name, known)
+    renamed = f"{question} Checks find functions by name." if question else ""
+    raise LearnerError(
+        f"{path.name} has no function {name}.",
+        diagnosis=renamed or f"`mechscope course reset {name}` adds the empty one again.",
+    )
+
+
+def run_file(path: Path, tree: ast.Module) -> ModuleType:
+    """Run the learner's file as a module.
+
+    Raises:
+        LearnerError: if it raises an error.
+    """
+    module = ModuleType(MODULE)
+    module.__file__ = str(path)
+    sys.modules[MODULE] = module
+    try:
+        exec(compile(tree, str(path), "exec"), module.__dict__)
+    except BaseException as error:
+        raise as_learner_error(error, path) from None
+    return module
+
+
+def functions_of(module: ModuleType, references: Mapping[str, Callable[..., Any]], passed: set[str]) -> None:
+    """Let the reference stand for every function of the unit that the learner has not finished."""
+    for name, reference in references.items():
+        if name not in passed:
+            module.__dict__[name] = reference
+
+
+def as_learner_error(error: BaseException, path: Path) -> LearnerError:
+    """An error that was raised while the learner's code ran, in a sentence."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    line = (frames[-1].lineno or 0) if frames else 0
+    source = (frames[-1].line or "") if frames else ""
+    if isinstance(error, ModuleNotFoundError):
+        return LearnerError(
+            f"{error.name} is not installed.",
+            line,
+            source,
+            "The exercises need torch, einops and numpy only; they are installed with mechscope.",
+        )
+    if isinstance(error, SystemExit):
+        return LearnerError(
+            "Your code ends Python (exit or quit).", line, source, "Use `return` to leave a function."
+        )
+    if isinstance(error, RecursionError):
+        return LearnerError("Your code calls itself without end.", line, source)
+    if isinstance(error, MemoryError):
+        return LearnerError("Your code needs more memory than a check may use.", line, source, _TOO_LARGE)
+    if isinstance(error, KeyboardInterrupt | OutOfTime):
+        raise error
+    name = type(error).__name__
+    text = str(error).strip().splitlines()
+    return LearnerError(
+        f"{name}: {text[0] if text else 'without a message'}", line, source, _usual_meaning(error)
+    )
+
+
+_TOO_LARGE = "Look for a product of two large axes, such as pixels by pixels for every image."
+
+
+def _usual_meaning(error: BaseException) -> str:
+    text = str(error)
+    if "shapes cannot be multiplied" in text or "must match the size" in text or "size mismatch" in text:
+        return "Print the shapes of both sides. Which axis should they share?"
+    if "expected scalar type" in text or "same dtype" in text:
+        return "Two tensors have different dtypes, such as whole numbers and floating-point numbers: use .float()."
+    if "has no attribute" in text and "NoneType" in text:
+        return "Something is None here. Does the function that you call end with `return`?"
+    if isinstance(error, NameError):
+        return "A name is used before it gets a value. Is it misspelt?"
+    return ""
+
+
+def _line(text: str, number: int) -> str:
+    lines = text.splitlines()
+    return lines[number - 1].strip() if 0 < number <= len(lines) else ""

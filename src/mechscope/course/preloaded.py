@@ -1,0 +1,16 @@
+"""What the process that checks are forked from has imported: everything that takes long to import."""
+
+import os
+
+# The learner's small tensors gain nothing from threads, and a fork must not happen while any run.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import einops
+import numpy
+import torch
+
+import mechscope.course.checking
+
+torch.set_num_threads(1)
+
+__all__ = ["einops", "mechscope", "numpy", "torch"]

@@ -1,0 +1,237 @@
+"""Run checks in processes of their own, with limits on time, memory and output.
+
+A server process imports torch once; each check is forked from it, so that the answer comes in a fraction of a second
+and whatever the learner's code does ends with its process. Where the system cannot fork, each check starts anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from mechscope.course.result import CheckResult
+from mechscope.course.unit import Exercise
+
+MEMORY = 3 * 2**30
+"""How many bytes a check may use."""
+GRACE = 2.0
+"""Seconds of computing that a check gets beyond its limit to say where it was."""
+PATIENCE = 6.0
+"""How many times its limit a check may last in all. Only computing counts towards the limit, so that other programs on
+the machine do not make a right answer wrong; this bounds code that waits for something."""
+LOOK_EVERY = 0.05
+"""Seconds between two looks at a check's memory."""
+PRINTED = 4_000
+"""Characters of printed text that are kept."""
+
+
+class CheckRunner:
+    """Runs checks, one at a time, each in a process of its own."""
+
+    def __init__(self) -> None:
+        self.method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self.context = multiprocessing.get_context(self.method)
+        if self.method == "forkserver":
+            self.context.set_forkserver_preload(["mechscope.course.preloaded"])
+
+    def warm_up(self) -> None:
+        """Start the server process, which takes a second or two, before the first check needs it."""
+        process = self.context.Process(target=_nothing)
+        process.start()
+        process.join()
+        process.close()
+
+    def run(
+        self,
+        exercise: Exercise,
+        path: Path,
+        passed: set[str],
+        seed: int,
+        memory: int = MEMORY,
+    ) -> CheckResult:
+        """Check one function of the learner's file.
+
+        Args:
+            exercise: which one.
+            path: the learner's file.
+            passed: names of the unit's functions that have passed.
+            seed: decides the inputs.
+            memory: how many bytes the check may use.
+        """
+        receiver, sender = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=_check, args=(sender, exercise, path, passed, seed))
+        begun = time.monotonic()
+        process.start()
+        sender.close()
+        ended = ""
+        try:
+            ended = _wait(process, receiver, exercise.seconds, memory)
+            result = receiver.recv() if not ended else None
+        except EOFError:
+            result = None
+        finally:
+            _end(process)
+            receiver.close()
+        if isinstance(result, CheckResult):
+            return result
+        if isinstance(result, str):
+            raise RuntimeError(f"the check of {exercise.id} itself failed with seed {seed}:\n{result}")
+        seconds = time.monotonic() - begun
+        return CheckResult(
+            exercise.id, "stopped", seed, seconds, *(_reason(ended, exercise, process, memory))
+        )
+
+
+def _wait(process: Any, receiver: Connection, seconds: float, memory: int) -> str:
+    """Wait until the check answers; "time" or "memory" if it exceeds a limit."""
+    deadline = time.monotonic() + PATIENCE * seconds
+    while not receiver.poll(LOOK_EVERY):
+        if time.monotonic() > deadline:
+            return "time"
+        with contextlib.suppress(psutil.Error):
+            watched = psutil.Process(process.pid)
+            if watched.memory_info().rss > memory:
+                return "memory"
+            if sum(watched.cpu_times()[:2]) > seconds + GRACE:
+                return "time"
+    return ""
+
+
+def _end(process: Any) -> None:
+    process.join(0.2)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _reason(ended: str, exercise: Exercise, process: Any, memory: int) -> tuple[str, str]:
+    if ended == "time":
+        return _out_of_time(exercise.seconds)
+    if ended == "memory":
+        return (
+            f"Your code used more than {memory / 2**30:.0f} GiB of memory and was stopped.",
+            "Look for a product of two large axes, such as pixels by pixels for every image.",
+        )
+    if process.exitcode is not None and process.exitcode < 0:
+        name = signal.Signals(-process.exitcode).name
+        return (
+            f"Your code crashed Python ({name}).",
+            "Is there a call to a library with wrong sizes, or endless recursion?",
+        )
+    return (
+        "Your code ended Python before the check was done.",
+        "Use `return` to leave a function, not os._exit.",
+    )
+
+
+def _out_of_time(seconds: float) -> tuple[str, str]:
+    return (
+        f"Your function did not finish within {seconds:.0f} seconds of computing.",
+        "Is there a loop that never ends, or one over every number of a large tensor?",
+    )
+
+
+def _nothing() -> None:
+    """The target of the process that starts the server."""
+
+
+class _Printed(io.TextIOBase):
+    """Standard output that keeps the beginning and counts the rest."""
+
+    def __init__(self) -> None:
+        self.kept = ""
+        self.more = 0
+
+    def write(self, text: str) -> int:
+        room = PRINTED - len(self.kept)
+        self.kept += text[:room]
+        self.more += max(len(text) - room, 0)
+        return len(text)
+
+    @property
+    def words(self) -> str:
+        return self.kept + (f"\n… and {self.more:,} more characters" if self.more else "")
+
+
+def _check(sender: Connection, exercise: Exercise, path: Path, passed: set[str], seed: int) -> None:
+    """What the process of one check does: send a CheckResult, or the traceback of a fault that is ours."""
+    import dataclasses
+
+    from mechscope.course.checking import check_file
+    from mechscope.course.learner_file import OutOfTime
+
+    # A figure that is shown must not open a window or a browser.
+    os.environ |= {"MPLBACKEND": "Agg", "PLOTLY_RENDERER": "json"}
+    printed = _Printed()
+    if hasattr(signal, "SIGINT"):
+        # Ctrl-C goes to the whole terminal; the parent decides.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with (
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            _time_limit(exercise.seconds),
+        ):
+            result = check_file(exercise, path, seed, passed)
+        answer: CheckResult | str = dataclasses.replace(result, printed=printed.words)
+    except OutOfTime as error:
+        line, source = _where(error, path)
+        problem, diagnosis = _out_of_time(exercise.seconds)
+        answer = CheckResult(
+            exercise.id,
+            "stopped",
+            seed,
+            exercise.seconds,
+            problem,
+            diagnosis,
+            "",
+            line,
+            source,
+            printed.words,
+        )
+    except BaseException:
+        answer = traceback.format_exc()
+    sender.send(answer)
+    sender.close()
+    sys.stdout.flush()
+    # Threads and exit handlers of the learner's code must not keep the process.
+    os._exit(0)
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Any:
+    """Raise OutOfTime in the learner's code after so many seconds of computing."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    from mechscope.course.learner_file import OutOfTime
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise OutOfTime
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _where(error: BaseException, path: Path) -> tuple[int, str]:
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path.resolve()
+    ]
+    return ((frames[-1].lineno or 0), frames[-1].line or "") if frames else (0, "")

@@ -1,0 +1,116 @@
+"""The learner's folder, progress and the runner of checks together: what every face of the course works with."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import random
+from functools import cached_property
+from pathlib import Path
+
+from mechscope.course.learner_file import LearnerError, function_node, parse
+from mechscope.course.learner_folder import is_course_folder
+from mechscope.course.progress import ExerciseState, Progress
+from mechscope.course.result import CheckResult
+from mechscope.course.runner import CheckRunner
+from mechscope.course.static_check import result_without_running
+from mechscope.course.unit import Exercise, all_units, find_unit
+
+LARGEST_SEED = 10_000
+"""Seeds are drawn below this, so that they are short enough to type."""
+FOLDER = "folder"
+"""The setting that remembers the learner's folder."""
+
+
+class CourseSession:
+    """One learner's work.
+
+    Args:
+        folder: the learner's folder.
+        progress: where progress is kept.
+    """
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self.progress = progress
+
+    @classmethod
+    def find(cls, folder: Path | None = None, progress: Progress | None = None) -> CourseSession:
+        """The session of a folder.
+
+        Args:
+            folder: the learner's folder; None means this folder if it is one, or else the one that was started last.
+            progress: where progress is kept; None means the usual place.
+
+        Raises:
+            FileNotFoundError: if there is no such folder yet; says how to begin.
+        """
+        progress = Progress() if progress is None else progress
+        begin = "`mechscope course start DIR` makes one."
+        if folder is not None:
+            if not is_course_folder(folder):
+                raise FileNotFoundError(f"{folder} is no folder of the course. {begin}")
+            return cls(folder, progress)
+        if is_course_folder(Path.cwd()):
+            return cls(Path.cwd(), progress)
+        remembered = progress.get(FOLDER)
+        if remembered and is_course_folder(Path(remembered)):
+            return cls(Path(remembered), progress)
+        if remembered:
+            raise FileNotFoundError(
+                f"the folder of the course was {remembered}, and is not there any more. If you moved it, name its new "
+                f"place with --folder; otherwise {begin}"
+            )
+        raise FileNotFoundError(f"there is no folder of the course yet. {begin}")
+
+    @cached_property
+    def runner(self) -> CheckRunner:
+        """Runs checks; made when the first one is due."""
+        return CheckRunner()
+
+    def path(self, exercise: Exercise) -> Path:
+        """The file in which the learner writes the exercise."""
+        return self.folder / find_unit(exercise.unit).file_name
+
+    def check(self, exercise: Exercise, seed: int | None = None) -> CheckResult:
+        """Check an exercise and keep the outcome.
+
+        Args:
+            seed: decides the check's inputs; None draws one.
+        """
+        states = self.progress.states()
+        unit = find_unit(exercise.unit)
+        passed = {other.name for other in unit.exercises if _state(states, other).passed}
+        seed = random.randrange(LARGEST_SEED) if seed is None else seed
+        result = result_without_running(exercise, self.path(exercise), seed)
+        if result is None:
+            result = self.runner.run(exercise, self.path(exercise), passed, seed)
+        if result.status != "not-started":
+            self.progress.record(result, self.digest(exercise))
+        return result
+
+    def is_finished(self, exercise: Exercise, states: dict[str, ExerciseState] | None = None) -> bool:
+        """Whether it passed as it stands in the file now, so that a check would say nothing new."""
+        state = _state(self.progress.states() if states is None else states, exercise)
+        return state.passed and state.digest == self.digest(exercise)
+
+    def digest(self, exercise: Exercise) -> str:
+        """A digest of the learner's function that comments and layout do not change; empty if it cannot be read."""
+        try:
+            node = function_node(parse(self.path(exercise)), exercise.name)
+        except LearnerError:
+            return ""
+        return "" if node is None else hashlib.sha256(ast.dump(node).encode()).hexdigest()[:16]
+
+    def next_exercise(self) -> Exercise | None:
+        """The first exercise that is neither passed nor skipped; None at the end of the course."""
+        states = self.progress.states()
+        for unit in all_units():
+            for exercise in unit.exercises:
+                if not _state(states, exercise).is_done:
+                    return exercise
+        return None
+
+
+def _state(states: dict[str, ExerciseState], exercise: Exercise) -> ExerciseState:
+    return states.get(exercise.id, ExerciseState())

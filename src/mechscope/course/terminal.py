@@ -1,0 +1,140 @@
+"""What the course prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console, Group
+from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from mechscope.course.progress import ExerciseState
+from mechscope.course.result import CheckResult
+from mechscope.course.unit import Exercise, Unit
+
+MARKS = {"passed": ("✓", "green"), "skipped": ("→", "cyan"), "tried": ("·", "yellow"), "new": (" ", "dim")}
+SOLUTION = 4
+"""The level of hints that is the solution."""
+
+
+def show_result(
+    console: Console, result: CheckResult, exercise: Exercise, following: Exercise | None
+) -> None:
+    """Print what a check found, and what to do next.
+
+    Args:
+        following: the exercise to go on with after a success; None at the end of the course.
+    """
+    if result.status == "passed":
+        console.print(Text.assemble(("✓ ", "bold green"), (exercise.id, "bold"), f"  {exercise.title}"))
+        _show_printed(console, result)
+        if following is not None:
+            console.print(Text(f"  Next: {following.id}  {following.title}", "dim"))
+        else:
+            console.print("  That was the last exercise. Well done!")
+        return
+    if result.status == "not-started":
+        console.print(
+            Text.assemble(("· ", "yellow"), (exercise.id, "bold"), f"  {exercise.title}: not begun yet")
+        )
+        return
+    console.print(Text.assemble(("✗ ", "bold red"), (exercise.id, "bold"), f"  {exercise.title}"))
+    lines: list[Text] = [Text(result.problem)]
+    if result.diagnosis:
+        lines.append(Text(result.diagnosis, "bold"))
+    if result.line:
+        lines.append(Text.assemble((f"line {result.line}: ", "dim"), result.source))
+    if result.call:
+        lines.append(Text(f"called as {result.call}", "dim"))
+    console.print(Panel(Group(*lines), border_style="red", expand=False))
+    _show_printed(console, result)
+    again = f"mechscope course check {exercise.id} --seed {result.seed}"
+    console.print(
+        Text(f"  The same inputs again: {again}\n  Stuck? mechscope course hint {exercise.id}", "dim")
+    )
+
+
+def _show_printed(console: Console, result: CheckResult) -> None:
+    if result.printed.strip():
+        console.print(
+            Panel(Text(result.printed.rstrip()), title="your code printed", border_style="dim", expand=False)
+        )
+
+
+def show_list(console: Console, exercises: Iterable[Exercise], states: Mapping[str, ExerciseState]) -> None:
+    """Print exercises with their state."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "exercise", "about", "tries", "hints"):
+        table.add_column(heading, overflow="fold")
+    for exercise in exercises:
+        state = states.get(exercise.id, ExerciseState())
+        mark, style = MARKS[state_name(state)]
+        solution = "solution" if state.hints == SOLUTION else str(state.hints or "")
+        table.add_row(Text(mark, style), exercise.id, exercise.title, str(state.attempts or ""), solution)
+    console.print(table)
+
+
+def show_status(
+    console: Console, units: Iterable[Unit], states: Mapping[str, ExerciseState], following: Exercise | None
+) -> None:
+    """Print how far the learner is in each unit."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("unit", "", "done", "title"):
+        table.add_column(heading, overflow="fold")
+    for unit in units:
+        done = sum(states.get(exercise.id, ExerciseState()).is_done for exercise in unit.exercises)
+        whole = len(unit.exercises)
+        bar = Text("█" * round(10 * done / whole), "green") + Text(
+            "░" * (10 - round(10 * done / whole)), "dim"
+        )
+        table.add_row(unit.id, bar, f"{done}/{whole}", unit.title)
+    console.print(table)
+    if following is not None:
+        console.print(Text(f"Next: {following.id}  {following.title}", "bold"))
+
+
+def state_name(state: ExerciseState) -> str:
+    """One word for a state: passed, skipped, tried or new."""
+    if state.passed:
+        return "passed"
+    if state.skipped:
+        return "skipped"
+    return "tried" if state.attempts else "new"
+
+
+def show_hint(console: Console, exercise: Exercise, level: int) -> None:
+    """Print one hint.
+
+    Args:
+        level: 1 for the nudge, 2 for the shapes, 3 for half of it.
+    """
+    title = ("A nudge", "The shapes", "Half of it")[level - 1]
+    text = exercise.hints[level - 1]
+    body = Syntax(text, "python", theme="ansi_dark") if level == len(exercise.hints) else Text(text)
+    console.print(Panel(body, title=f"{title} · {exercise.id}", border_style="cyan", expand=False))
+    if level < len(exercise.hints):
+        console.print(Text("  Ask again for the next hint.", "dim"))
+    else:
+        console.print(
+            Text(f"  After this only the solution is left: mechscope course solution {exercise.id}", "dim")
+        )
+
+
+def show_solution(console: Console, exercise: Exercise, solution: str) -> None:
+    """Print the solution."""
+    syntax = Syntax(solution.rstrip(), "python", theme="ansi_dark", word_wrap=True)
+    console.print(Panel(syntax, title=f"A solution · {exercise.id}", border_style="cyan", expand=False))
+
+
+def show_lesson(console: Console, unit: Unit, lesson: str) -> None:
+    """Print a unit's lesson, with its exercises where they belong."""
+    for exercise in unit.exercises:
+        lesson = lesson.replace(f"[[exercise {exercise.name}]]", f"- **{exercise.id}** {exercise.title}")
+    console.print(
+        Markdown(f"# {unit.title}\n\n*{unit.idea}*\n\nTime: {unit.time}. Skip it if: {unit.criterion}\n")
+    )
+    console.print(Markdown(lesson))
+    console.print(Markdown(f"**And then:** {unit.next}"))

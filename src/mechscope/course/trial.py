@@ -1,0 +1,210 @@
+"""What a check gets: seeded inputs, the learner's function, and words for what it found.
+
+A check calls `trial.compare(...)`, which asks the learner's function and the reference the same question, and
+`trial.require(...)` for properties that a right answer must have. Whichever fails first ends the check.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mechscope.course.comparison import describe, difference, is_same, simple_cause
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong function that learners write, with the words for it."""
+
+    function: Callable[..., Any]
+    """The wrong function."""
+    diagnosis: str
+    """What it does wrong, as the learner is told."""
+
+
+class CheckFailedError(Exception):
+    """The learner's function gave a wrong answer.
+
+    Args:
+        problem: what is wrong, in a sentence.
+        diagnosis: why it probably is wrong; empty if it is not known.
+        call: the call that went wrong, in words.
+    """
+
+    def __init__(self, problem: str, diagnosis: str = "", call: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem[:1].upper() + problem[1:]
+        self.diagnosis = diagnosis
+        self.call = call
+
+
+class Trial:
+    """One run of a check.
+
+    Args:
+        function: the learner's function.
+        reference: the right one.
+        mistakes: known wrong ones.
+        functions: what the learner's other functions are called, and what stands for them: theirs or the reference's.
+        seed: decides all inputs.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        reference: Callable[..., Any],
+        mistakes: Sequence[Mistake],
+        functions: Mapping[str, Callable[..., Any]],
+        seed: int,
+    ) -> None:
+        self.function = function
+        self.reference = reference
+        self.mistakes = mistakes
+        self.functions = functions
+        self.seed = seed
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, of shape `shape`."""
+        return torch.randn(shape, generator=self.generator)
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Numbers drawn evenly between `low` and `high`, of shape `shape`."""
+        return low + (high - low) * torch.rand(shape, generator=self.generator)
+
+    def whole(self, low: int, high: int, *shape: int) -> Tensor:
+        """Whole numbers from `low` up to and without `high`, of shape `shape`."""
+        return torch.randint(low, high, shape, generator=self.generator)
+
+    def number(self, low: int, high: int) -> int:
+        """One whole number from `low` up to and without `high`; used for sizes, so that none can be built in."""
+        return int(self.whole(low, high, 1))
+
+    def call(self, *arguments: Any, **options: Any) -> Any:
+        """The learner's answer.
+
+        Raises:
+            CheckFailedError: if the function takes other arguments, or changes those that it is given.
+        """
+        try:
+            inspect.signature(self.function).bind(*arguments, **options)
+        except TypeError as error:
+            name = self.reference.__name__
+            raise CheckFailedError(
+                f"{name} does not take the arguments of the exercise: {error}.",
+                f"The exercise declares {name}{_plain_signature(self.reference)}.",
+            ) from None
+        given = copy.deepcopy((arguments, options))
+        answer = self.function(*given[0], **given[1])
+        for name, one, other in self._named(arguments, options, given):
+            if isinstance(other, Tensor) and not is_same(one, other, 0, 0):
+                raise CheckFailedError(
+                    f"your function changed its argument {name}.",
+                    "Operations such as x -= y, x[0] = y or x.add_(y) change the caller's tensor; make a new one.",
+                    self.in_words(arguments, options),
+                )
+        return answer
+
+    def compare(
+        self,
+        *arguments: Any,
+        rtol: float = 1e-4,
+        atol: float = 1e-5,
+        what: str = "the result",
+        **options: Any,
+    ) -> Any:
+        """Ask the learner's function and the reference the same, and return the learner's answer.
+
+        Args:
+            rtol: relative tolerance.
+            atol: absolute tolerance.
+            what: what the answer is called if it is wrong.
+
+        Raises:
+            CheckFailedError: if the answers differ, with the known mistake that gives this answer.
+        """
+        given = copy.deepcopy((arguments, options))
+        wanted = self.reference(*given[0], **given[1])
+        got = self.call(*arguments, **options)
+        if problem := difference(got, wanted, rtol, atol, what):
+            diagnosis = self._known_mistake(arguments, options, got, wanted, rtol, atol)
+            diagnosis = diagnosis or simple_cause(got, wanted, rtol, atol)
+            raise CheckFailedError(problem, diagnosis, self.in_words(arguments, options))
+        return got
+
+    def require(self, holds: bool | Tensor, problem: str, diagnosis: str = "") -> None:
+        """Fail with these words unless something holds.
+
+        Raises:
+            CheckFailedError: if it does not.
+        """
+        if not bool(holds):
+            raise CheckFailedError(problem, diagnosis)
+
+    def refuses(self, error: type[Exception], problem: str, *arguments: Any, **options: Any) -> None:
+        """Make sure that the learner's function raises an error.
+
+        Args:
+            error: the kind of error that is expected.
+            problem: what to say if there is none.
+
+        Raises:
+            CheckFailedError: if it raises nothing, or another error.
+        """
+        words = self.in_words(arguments, options)
+        try:
+            self.call(*arguments, **options)
+        except error:
+            return
+        except CheckFailedError:
+            raise
+        except Exception as other:
+            raise CheckFailedError(
+                f"{problem} It raised {type(other).__name__}: {other}", "", words
+            ) from None
+        raise CheckFailedError(problem, "", words)
+
+    def _known_mistake(
+        self,
+        arguments: Sequence[Any],
+        options: Mapping[str, Any],
+        got: Any,
+        wanted: Any,
+        rtol: float,
+        atol: float,
+    ) -> str:
+        for mistake in self.mistakes:
+            given = copy.deepcopy((arguments, options))
+            try:
+                wrong = mistake.function(*given[0], **given[1])
+            except Exception:
+                # A mistake may be impossible for these inputs; then it is not this one.
+                continue
+            if is_same(got, wrong, rtol, atol) and not is_same(wrong, wanted, rtol, atol):
+                return mistake.diagnosis
+        return ""
+
+    def in_words(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> str:
+        """A call in words: `f(x: float32[2, 3], n: 4)`."""
+        words = ", ".join(
+            f"{name}: {describe(value)}" for name, value, _ in self._named(arguments, options, None)
+        )
+        return f"{self.reference.__name__}({words})"
+
+    def _named(
+        self, arguments: Sequence[Any], options: Mapping[str, Any], given: Any
+    ) -> list[tuple[str, Any, Any]]:
+        names = list(inspect.signature(self.reference).parameters)
+        one = dict(zip(names, arguments, strict=False)) | dict(options)
+        other = one if given is None else dict(zip(names, given[0], strict=False)) | given[1]
+        return [(name, one[name], other[name]) for name in one]
+
+
+def _plain_signature(function: Callable[..., Any]) -> str:
+    return f"({', '.join(inspect.signature(function).parameters)})"

@@ -1,0 +1,100 @@
+"""Progress survives what happens to files."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mechscope.course.progress import ExerciseState, Progress
+from mechscope.course.result import CheckResult
+
+
+def result(status: str = "passed", exercise: str = "00.evidence") -> CheckResult:
+    return CheckResult(exercise, status, 3, 0.5)  # type: ignore[arg-type]
+
+
+def test_what_was_recorded_is_there_again(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "progress.sqlite"
+    progress = Progress(path)
+    assert progress.states() == {}
+    assert not path.exists()
+    progress.record(result("failed"), "aa")
+    progress.record(result(), "bb")
+    progress.record_hint("00.evidence", 2)
+    progress.skip("00.match")
+    assert Progress(path).states() == {
+        "00.evidence": ExerciseState(attempts=2, passed=True, digest="bb", hints=2),
+        "00.match": ExerciseState(skipped=True),
+    }
+    progress.forget("00.evidence")
+    assert set(progress.states()) == {"00.match"}
+    assert progress.warning == ""
+
+
+def test_export_and_import_add_up(tmp_path: Path) -> None:
+    one, other = Progress(tmp_path / "a.sqlite"), Progress(tmp_path / "b.sqlite")
+    one.record(result(), "aa")
+    other.record(result(exercise="00.match"), "bb")
+    assert other.import_json(one.to_json()) == 1
+    assert other.import_json(one.to_json()) == 0
+    assert set(other.states()) == {"00.evidence", "00.match"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"mechscope-progress": 99},
+        {"mechscope-progress": 1, "skipped": [{"exercise": 5, "at": 1.0}]},
+        {"mechscope-progress": 1, "skipped": [{"exercise": "x", "at": 1.0}, {"what": 1}]},
+    ],
+)
+def test_other_files_are_refused_as_a_whole(tmp_path: Path, content: object) -> None:
+    progress = Progress(tmp_path / "a.sqlite")
+    with pytest.raises(ValueError, match="export"):
+        progress.import_json(content)
+    assert progress.states() == {}
+
+
+def test_a_damaged_file_is_kept_aside(tmp_path: Path) -> None:
+    path = tmp_path / "progress.sqlite"
+    path.write_bytes(b"half a file" * 100)
+    progress = Progress(path)
+    progress.record(result(), "aa")
+    assert "was damaged" in progress.warning
+    assert progress.states()["00.evidence"].passed
+    (aside,) = tmp_path.glob("progress-damaged-*.sqlite")
+    assert aside.read_bytes().startswith(b"half a file")
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    progress = Progress(tmp_path / "file" / "progress.sqlite")
+    progress.record(result(), "aa")
+    assert "could not be kept" in progress.warning
+    assert progress.states() == {}
+
+
+def test_a_newer_format_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "progress.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+    progress = Progress(path)
+    progress.record(result(), "aa")
+    assert "newer mechscope" in progress.warning
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_several_writers_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "progress.sqlite"
+
+    def write(number: int) -> None:
+        Progress(path).record(result(exercise=f"00.e{number % 4}"), "aa")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    assert sum(state.attempts for state in Progress(path).states().values()) == 40
