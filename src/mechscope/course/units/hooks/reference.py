@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mechscope import HookedTransformer
+import mechscope as ms
 
 
 def run_with_hook(model: nn.Module, name: str, hook: Callable[[Tensor], Tensor | None], x: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def run_with_cache(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tenso
 
 
 def decompose_residual(
-    model: HookedTransformer, tokens: Int[Tensor, "batch pos"]
+    model: ms.HookedTransformer, tokens: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "component batch pos d_model"]:
     """Everything that is added up in the final residual stream: token embedding, positions, and then for each layer
     what its attention and its MLP write.
@@ -126,7 +126,7 @@ def normalised_effect(
 
 
 def patch_residual(
-    model: HookedTransformer,
+    model: ms.HookedTransformer,
     clean: Int[Tensor, "batch pos"],
     corrupted: Int[Tensor, "batch pos"],
     metric: Callable[[Tensor], Tensor],
