@@ -85,6 +85,8 @@ tables: $(VENV)/.test
 
 scoreboard: $(VENV)/.base
 	$(RUN) scoreboard --docs docs/scoreboard.md
+	cp runs/scoreboard/tables.json src/mechscope/scoreboard/shipped/scoreboard.json
+	$(PY) -m mechscope.scoreboard.planted_records
 
 # Runs the code of docs/real-model.md and writes what it prints and draws; then the card and the methods.
 real-model: $(VENV)/.test
@@ -93,6 +95,7 @@ real-model: $(VENV)/.test
 	$(PY) -m mechscope.recipes.packaged_card smollm2-135m
 	$(PY) -m mechscope.recipes.models_page docs/models.md
 	$(RUN) scoreboard --model smollm2-135m --docs docs/scoreboard-real-model.md
+	cp runs/scoreboard/smollm2-135m.json src/mechscope/scoreboard/shipped/smollm2-135m.json
 
 frontiers: $(VENV)/.test
 	$(RUN) sae sweep --preset synthetic bundled minilm --docs docs/frontiers.md
