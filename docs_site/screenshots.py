@@ -45,7 +45,9 @@ PICTURES = (
     Picture("step", "steps/04-ioi/", "#figure-stream", 620, waits_for=["#figure-stream .main-svg"]),
     Picture("live", "steps/01-superposition/", "section.live", 620),
     Picture("step-02", "steps/02-grokking/", "section.live", 900, waits_for=["section.live svg"]),
-    Picture("circuit", "circuits/planted/ioi/", "main", 1000, waits_for=["main svg"]),
+    Picture(
+        "circuit", "circuits/planted/ioi/", "[data-part=graph]", 900, waits_for=["[data-part=graph] svg"]
+    ),
     Picture("microscope", "models/ioi-twin/", "main", 900, "dark"),
 )
 

@@ -9,8 +9,8 @@ import einops
 import numpy
 import torch
 
-import mechscope.course.checking
+from mechscope.course import checking
 
 torch.set_num_threads(1)
 
-__all__ = ["einops", "mechscope", "numpy", "torch"]
+__all__ = ["checking", "einops", "numpy", "torch"]

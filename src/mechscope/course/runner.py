@@ -41,10 +41,11 @@ class CheckRunner:
     """Runs checks, one at a time, each in a process of its own."""
 
     def __init__(self) -> None:
-        self.method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self.context = multiprocessing.get_context(self.method)
-        if self.method == "forkserver":
+        if "forkserver" in multiprocessing.get_all_start_methods():
+            self.context = multiprocessing.get_context("forkserver")
             self.context.set_forkserver_preload(["mechscope.course.preloaded"])
+        else:
+            self.context = multiprocessing.get_context("spawn")
 
     def warm_up(self) -> None:
         """Start the server process, which takes a second or two, before the first check needs it."""

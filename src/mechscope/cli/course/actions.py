@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
 
@@ -257,7 +258,7 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
-def _session(folder) -> CourseSession:
+def _session(folder: Path | None) -> CourseSession:
     with user_errors():
         return CourseSession.find(folder)
 
@@ -273,10 +274,10 @@ def _wanted(what: str, session: CourseSession) -> tuple[Exercise, ...]:
 
 
 def _one(what: str, session: CourseSession) -> Exercise:
-    exercises = _wanted(what, session)
-    if len(exercises) > 1:
-        raise UserError(f"{what} has {len(exercises)} exercises: name one, such as {exercises[0].id}.")
-    return exercises[0]
+    first, *more = _wanted(what, session)
+    if more:
+        raise UserError(f"{what} has {len(more) + 1} exercises: name one, such as {first.id}.")
+    return first
 
 
 def _warn(progress: Progress) -> int:

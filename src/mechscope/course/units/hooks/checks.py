@@ -22,6 +22,11 @@ def _network(trial: Trial) -> nn.Sequential:
     return network
 
 
+def _second_layer(model: nn.Sequential, x: Tensor) -> Tensor:
+    """What the linear layer of the inner part gives."""
+    return model.get_submodule("2.0")(model[1](model[0](x)))
+
+
 def _hooks_left(model: nn.Module) -> int:
     return sum(len(module._forward_hooks) for module in model.modules())
 
@@ -45,7 +50,7 @@ def check_run_with_hook(trial: Trial) -> None:
         f"the hook was called {len(seen)} times; once is expected.",
         "Is it on the named module?",
     )
-    _must_be(seen[0], model[2][0](model[1](model[0](x))), "what the hook saw")
+    _must_be(seen[0], _second_layer(model, x), "what the hook saw")
     trial.require(_hooks_left(model) == 0, "the hook is still there after the run.", LEFT)
     out = trial.function(model, "2.0", lambda value: 2 * value, x)
     _must_be(out, torch.tanh(2 * seen[0]), "the output with a hook that returns twice its input", IGNORED)
@@ -90,7 +95,7 @@ def check_run_with_cache(trial: Trial) -> None:
         WITH_CONTAINERS if set(cache) > names else "",
     )
     _must_be(cache["0"], model[0](x), "the output of the first layer", CHANGED_LATER)
-    _must_be(cache["2.0"], model[2][0](model[1](model[0](x))), "the output of the second layer")
+    _must_be(cache["2.0"], _second_layer(model, x), "the output of the second layer")
     _must_be(cache["2.1"], out, "the output of the last module")
     trial.require(_hooks_left(model) == 0, "hooks are still there after the run.", LEFT)
 
