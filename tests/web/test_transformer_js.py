@@ -135,9 +135,9 @@ def test_it_refuses_tokens_and_hooks_that_do_not_exist(page: Any) -> None:
       return said;
     }""")
     assert messages == [
-        "the text has no tokens.",
+        "the text has no tokens: type something.",
         "600 is not a token of mini-gelu-1l (0 to 511).",
-        "the text has 65 tokens; mini-gelu-1l reads at most 64.",
+        "the text has 65 tokens for mini-gelu-1l, and it reads at most 64: shorten the text by 1.",
         "no hook point is called blocks.9.hook_z in mini-gelu-1l.",
     ]
 

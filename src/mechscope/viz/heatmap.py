@@ -51,13 +51,16 @@ def heatmap(
     if (len(rows), len(columns)) != matrix.shape:
         raise ValueError(f"{len(rows)} row and {len(columns)} column labels do not fit shape {matrix.shape}.")
     figure = new_figure(title, x_title, y_title, height=max(260, min(560, 150 + 34 * len(rows))))
+    # Cells that are only counted need no labels of their own, which would weigh more than the values.
+    counted = columns == [str(i) for i in range(len(columns))] and rows == [str(i) for i in range(len(rows))]
+    labels = None if counted else np.array([[f"{row} · {column}" for column in columns] for row in rows])
     figure.add_heatmap(
         z=matrix,
         coloraxis="coloraxis",
         xgap=1,
         ygap=1,
-        customdata=np.array([[f"{row} · {column}" for column in columns] for row in rows]),
-        hovertemplate="%{customdata}<br>" + f"{escape_in_template(unit)}: " + "%{z:.4g}<extra></extra>",
+        customdata=labels,
+        hovertemplate=("%{y} · %{x}" if counted else "%{customdata}") + f"<br>{escape_in_template(unit)}: " + "%{z:.4g}<extra></extra>",
         texttemplate="%{z:.2f}" if (matrix.size <= 64 if write_numbers is None else write_numbers) else None,
     )
     figure.update_layout(coloraxis=colour_axis(matrix, unit, centred))

@@ -8,8 +8,8 @@ from mechscope.pages.frame import SITE_SCRIPTS, render_page
 from mechscope.pages.site import PageContext, Site, SitePage
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("boot.js", "theme.js")
-"""Ordinary scripts in STATIC; the others are modules."""
+SCRIPTS = frozenset({"boot.js", *SITE_SCRIPTS})
+"""Ordinary scripts; the others are modules."""
 FRAME_STYLES = Path(__file__).parent.parent / "pages" / "templates" / "styles.css"
 
 

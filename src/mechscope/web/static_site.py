@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from mechscope.pages.frame import SITE_SCRIPTS
 from mechscope.pages.site import Site, collect_site
 from mechscope.storage.files import check_folder, keeping, replacing_folder
 from mechscope.viz.module_bundle import bundle_modules
@@ -48,14 +47,13 @@ def build_site(
             text = render_site_page(site, page, is_served=False, runs=runs)
             _write(new / page.route / "index.html", text)
         _write(new / "static" / "site.css", style_sheet(site))
-        sources: dict[str, str] = {}
+        modules: dict[str, str] = {}
         for name, path in static_files(site).items():
             source = path.read_text(encoding="utf-8")
             _write(new / "static" / name, source)
-            if name not in SITE_SCRIPTS:
-                sources[name] = source
+            if name not in SCRIPTS:
+                modules[name] = source
         # For pages that are opened from a file, where modules and fetches are refused.
-        modules = {name: source for name, source in sources.items() if name not in SCRIPTS}
         _write(new / "static" / "modules.js", bundle_modules(modules))
         for name, path in site.files.items():
             _write_file(new, name, path.read_bytes())

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from mechscope import patching
+from mechscope.arguments import brief_repr
 from mechscope.pages.endpoints import check_time, refused_as
 from mechscope.tasks.metrics import Answers
 from mechscope.techniques.direct_logit_attribution import LogitTerms
@@ -61,6 +62,8 @@ class Run:
     """Per layer [head query key]."""
     norms: torch.Tensor
     """Length of the residual stream [layer pos]: into each block, and at the end."""
+
+    __repr__ = brief_repr
 
 
 class Readings:
