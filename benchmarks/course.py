@@ -77,9 +77,7 @@ def _get_ready() -> float:
     import subprocess
     import sys
 
-    program = (
-        "from mechscope.course.runner import CheckRunner\nif __name__ == '__main__':\n    CheckRunner().warm_up()\n"
-    )
+    program = "from mechscope.course.runner import CheckRunner\nif __name__ == '__main__':\n    CheckRunner().warm_up()\n"
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         script = Path(name) / "ready.py"

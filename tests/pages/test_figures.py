@@ -36,8 +36,9 @@ def test_large_whole_numbers_stay_what_they_are() -> None:
     np.testing.assert_array_equal(decoded(drawn(x=x, y=x)["x"]), x)
 
 
-def test_pictures_take_two_bytes_a_cell() -> None:
-    z = np.random.default_rng(0).normal(size=(20, 30))
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_pictures_take_two_bytes_a_cell(kind: type) -> None:
+    z = np.random.default_rng(0).normal(size=(20, 30)).astype(kind)
     assert z.size >= PICTURE
     found = drawn(z=z)["z"]
     assert len(base64.b64decode(found["bdata"])) == 2 * z.size

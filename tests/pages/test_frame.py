@@ -18,7 +18,10 @@ FRAMES = ("frame.html", "figures_frame.html", "site_frame.html")
 
 
 def test_every_page_stands_in_a_frame_and_has_no_head_of_its_own() -> None:
-    pages = [path for path in PACKAGE.rglob("*.html") if path.parent != TEMPLATES]
+    # A page may have its tables from a file of macros, which is no page.
+    pages = [
+        path for path in PACKAGE.rglob("*.html") if path.parent != TEMPLATES and path.name != "tables.html"
+    ]
     assert len(pages) >= 3
     for page in pages:
         text = page.read_text(encoding="utf-8")

@@ -134,12 +134,14 @@ def _shortened(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = cast("dict[str, Any]", value)
-    if fields.get("dtype") == "f8" and "bdata" in fields:
-        doubles = np.frombuffer(base64.b64decode(fields["bdata"]), "<f8")
+    if fields.get("dtype") in ("f4", "f8") and "bdata" in fields:
+        doubles = np.frombuffer(base64.b64decode(fields["bdata"]), f"<{fields['dtype']}").astype(np.float64)
         if "shape" in fields and doubles.size >= PICTURE and np.isfinite(doubles).all():
             # A picture, of which nobody sees the fifth digit: whole numbers of 16 bits, which plot_arrays.js scales.
             scale = float(np.abs(doubles).max()) / (2**15 - 1) or 1.0
             return fields | {"dtype": "i2", "scale": scale, "bdata": _base64(np.rint(doubles / scale), "<i2")}
+        if fields["dtype"] == "f4":
+            return fields
         # Whole numbers beyond 2**24 would change.
         if np.array_equal(np.rint(doubles), doubles) and np.abs(doubles).max(initial=0) > 2**24:
             return fields

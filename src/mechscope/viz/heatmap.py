@@ -28,6 +28,7 @@ def heatmap(
     write_numbers: bool | None = None,
     square: bool = False,
     top_row_first: bool = True,
+    details: Sequence[Sequence[str]] | None = None,
 ) -> go.Figure:
     """Heat map of `values` [row, column].
 
@@ -39,6 +40,7 @@ def heatmap(
         write_numbers: print each number in its cell; None does so for up to 64 cells.
         square: cells as high as they are wide.
         top_row_first: the first row is on top; False puts it at the bottom, as for layers (see `mechscope.viz`).
+        details: one more line for the hover label of each cell [row][column].
 
     Raises:
         ValueError: if `values` is not a matrix or the labels do not fit it.
@@ -52,15 +54,18 @@ def heatmap(
         raise ValueError(f"{len(rows)} row and {len(columns)} column labels do not fit shape {matrix.shape}.")
     figure = new_figure(title, x_title, y_title, height=max(260, min(560, 150 + 34 * len(rows))))
     # Cells that are only counted need no labels of their own, which would weigh more than the values.
-    counted = columns == [str(i) for i in range(len(columns))] and rows == [str(i) for i in range(len(rows))]
-    labels = None if counted else np.array([[f"{row} · {column}" for column in columns] for row in rows])
+    counted = details is None and all(
+        names == [str(i) for i in range(len(names))] for names in (rows, columns)
+    )
+    labels = None if counted else _cell_labels(rows, columns, details)
     figure.add_heatmap(
         z=matrix,
         coloraxis="coloraxis",
         xgap=1,
         ygap=1,
         customdata=labels,
-        hovertemplate=("%{y} · %{x}" if counted else "%{customdata}") + f"<br>{escape_in_template(unit)}: " + "%{z:.4g}<extra></extra>",
+        hovertemplate=("%{y} · %{x}" if counted else "%{customdata}")
+        + f"<br>{escape_in_template(unit)}: %{{z:.4g}}<extra></extra>",
         texttemplate="%{z:.2f}" if (matrix.size <= 64 if write_numbers is None else write_numbers) else None,
     )
     figure.update_layout(coloraxis=colour_axis(matrix, unit, centred))
@@ -82,6 +87,16 @@ def heatmap(
         # A wider figure would only add empty space between the squares and the colour bar.
         figure.update_layout(meta={"max_width": figure.layout.height + 140})
     return figure
+
+
+def _cell_labels(
+    rows: Sequence[str], columns: Sequence[str], details: Sequence[Sequence[str]] | None
+) -> np.ndarray:
+    labels = [[f"{row} · {column}" for column in columns] for row in rows]
+    if details is not None:
+        pairs = zip(labels, details, strict=True)
+        labels = [[f"{label}<br>{escape(more)}" for label, more in zip(*pair, strict=True)] for pair in pairs]
+    return np.array(labels)
 
 
 def colour_axis(values: np.ndarray, unit: str, centred: bool | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from mechscope.arguments import checked_arguments, visible_token
@@ -47,6 +46,7 @@ def token_grid(
     shape = (len(texts), len(texts[0]) if texts else 0)
     if matrix.shape != shape or any(len(row) != shape[1] for row in texts):
         raise ValueError(f"texts of shape {shape} do not fit values of shape {matrix.shape}.")
+    whole = [[visible_token(text) for text in row] for row in texts]
     figure = heatmap(
         matrix,
         title=title,
@@ -57,22 +57,16 @@ def token_grid(
         y=y,
         write_numbers=False,
         top_row_first=top_row_first,
+        details=whole,
     )
     grid: Any = figure.data[0]
     size, longest = _text_that_fits(shape[1], longest)
-    whole = np.array([[visible_token(text) for text in row] for row in texts], dtype=object)
     grid.text = [
         [escape(text if len(text) <= longest else text[: longest - 1] + "…") for text in row] for row in whole
     ]
     grid.texttemplate = "%{text}"
     # Left to itself, Plotly makes every text as small as the longest one needs.
     grid.textfont = {"size": size}
-    grid.customdata = np.array(
-        [
-            [f"{old}<br>{escape(text)}" for old, text in zip(*rows, strict=True)]
-            for rows in zip(grid.customdata, whole, strict=True)
-        ]
-    )
     # One line of text per cell, and a label for every column: readers look for specific words.
     columns = [escape(label) for label in (x if x is not None else range(shape[1]))]
     figure.update_xaxes(tickvals=list(range(shape[1])), ticktext=columns, tickangle=-50)
