@@ -77,11 +77,11 @@ def _get_ready() -> float:
     import subprocess
     import sys
 
-    program = "from mechscope.course.runner import CheckRunner\nif __name__ == '__main__':\n    CheckRunner().warm_up()\n"
+    lines = ["from mechscope.course.runner import CheckRunner", "if __name__ == '__main__':", "    CheckRunner().warm_up()"]
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         script = Path(name) / "ready.py"
-        script.write_text(program, encoding="utf-8")
+        script.write_text("\n".join(lines), encoding="utf-8")
         subprocess.run([sys.executable, str(script)], check=True)
     return time.perf_counter() - begun
 
