@@ -77,7 +77,12 @@ def _get_ready() -> float:
     import subprocess
     import sys
 
-    lines = ["from mechscope.course.runner import CheckRunner", "if __name__ == '__main__':", "    CheckRunner().warm_up()"]
+    # A script, since processes are started from the main module's file.
+    lines = (
+        "from mechscope.course.runner import CheckRunner",
+        "if __name__ == '__main__':",
+        "    CheckRunner().warm_up()",
+    )
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         script = Path(name) / "ready.py"
