@@ -108,6 +108,7 @@ def test_a_study_survives_being_stored(tmp_path: Path, seed: int, monkeypatch: p
 needs_smollm2 = pytest.mark.skipif(not SMOLLM2.is_available, reason=SMOLLM2.missing)
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 @needs_smollm2
 def test_smollm2_passes_and_without_its_previous_token_heads_fails() -> None:

@@ -52,6 +52,7 @@ def test_losses_are_those_of_whole_rows_for_a_model_of_the_family() -> None:
     assert bits == pytest.approx(whole * rows[:, 1:].numel() / n_bytes / 0.693147, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 @pytest.mark.skipif(not PACKAGED[NAME].is_here, reason=f"needs `mechscope models get {NAME}` (98 MB)")
 def test_a_part_measured_again_gives_the_numbers_of_the_card() -> None:

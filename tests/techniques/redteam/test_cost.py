@@ -128,6 +128,7 @@ def test_a_rule_can_leave_out_checks_too() -> None:
     assert evidence["reorderings"].verdict == "not run"
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 @pytest.mark.skipif(
     not PACKAGED["smollm2-135m"].is_here, reason="needs `mechscope models get smollm2-135m` (98 MB)"
