@@ -24,6 +24,7 @@ def model() -> Any:
     return ms.load_model("smollm2-135m")
 
 
+@pytest.mark.slow
 def test_logits_equal_those_of_transformers(model: Any) -> None:
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(

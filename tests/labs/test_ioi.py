@@ -184,7 +184,11 @@ def test_the_twin_as_it_is_bears_every_claim_out() -> None:
 @pytest.mark.parametrize(
     ("sabotage", "noticed"),
     [
-        (shuffle_weights, {"4.t1", "4.t3", "4.t4", "4.t5", "4.t6", "4.t7", "4.t10"}),
+        pytest.param(
+            shuffle_weights,
+            {"4.t1", "4.t3", "4.t4", "4.t5", "4.t6", "4.t7", "4.t10"},
+            marks=pytest.mark.slow,
+        ),
         # Name movers that look everywhere alike still copy, but nobody is left who tells them where not to look.
         (freeze_attention, {"4.t1", "4.t3", "4.t10"}),
     ],

@@ -147,6 +147,7 @@ def with_model(monkeypatch: pytest.MonkeyPatch, model: HookedTransformer) -> Lab
     )
 
 
+@pytest.mark.slow
 def test_it_runs_end_to_end_and_resumes(
     monkeypatch: pytest.MonkeyPatch, model: HookedTransformer, tmp_path: Path
 ) -> None:

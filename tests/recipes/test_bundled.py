@@ -61,7 +61,9 @@ def test_members_share_one_tokenizer():
     assert len({(BUNDLED / name / "tokenizer.json").read_bytes() for name in MEMBERS}) == 1
 
 
-@pytest.mark.parametrize("name", ["mini-attn-only-1l", "mini-attn-only-2l"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("mini-attn-only-1l", marks=pytest.mark.slow), "mini-attn-only-2l"]
+)
 def test_the_phase_change_can_be_watched(name):
     recipe = find_recipe(name)
     steps = [*recipe.config.keep, recipe.config.steps]

@@ -256,6 +256,7 @@ class AnyName(ModelShelf):
         return super().get("mini-gelu-1l")
 
 
+@pytest.mark.slow
 def test_all_endpoints_hold_when_they_are_fuzzed() -> None:
     endpoints = [each for each in model_endpoints(AnyName()) if each.method == "POST"]
     app = make_app(collect_site([SiteRoom([], endpoints=endpoints)]), names=("testserver",))
