@@ -17,19 +17,7 @@ from mechscope.cli.errors import UserError
 from mechscope.cli.stopping import Stopping, StopRequest
 
 if TYPE_CHECKING:
-    from mechscope.cli.commands import (
-        Course,
-        Doctor,
-        Models,
-        Notebook,
-        Replications,
-        Run,
-        Sae,
-        Scoreboard,
-        Serve,
-        Site,
-        Verify,
-    )
+    from mechscope.cli.commands import Command
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,7 +91,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 
 def _parse(
     arguments: Sequence[str] | None,
-) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Notebook | Course | Sae:
+) -> Command:
     # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
@@ -118,19 +106,7 @@ def _parse(
     )
 
 
-def _dispatch(
-    command: Run
-    | Verify
-    | Replications
-    | Models
-    | Doctor
-    | Scoreboard
-    | Serve
-    | Site
-    | Notebook
-    | Course
-    | Sae,
-) -> int:
+def _dispatch(command: Command) -> int:
     # Imported late, so that help and option errors do not load torch.
     from mechscope.cli.commands import (
         Course,

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mechscope.course.learner_file import LearnerError, as_learner_error, functions_of, parse, run_file
+from mechscope.course.learner_file import (
+    LearnerError,
+    as_learner_error,
+    functions_of,
+    learner_line,
+    parse,
+    run_file,
+)
 from mechscope.course.result import CheckResult
 from mechscope.course.static_check import broken, result_without_running
 from mechscope.course.trial import CheckFailedError, Mistake, Trial
@@ -68,7 +75,7 @@ def check_file(exercise: Exercise, path: Path, seed: int, passed: set[str]) -> C
             )
         references = references_of(find_unit(exercise.unit))
         functions_of(module, references, passed | {exercise.name})
-        return check_function(exercise, function, seed, module.__dict__, path)
+        return check_function(exercise, function, seed, path)
     except LearnerError as error:
         return broken(exercise, error, seed, time.perf_counter() - begun)
 
@@ -77,7 +84,6 @@ def check_function(
     exercise: Exercise,
     function: Callable[..., Any],
     seed: int,
-    functions: Mapping[str, Any] | None = None,
     path: Path | None = None,
 ) -> CheckResult:
     """Check a function.
@@ -86,15 +92,13 @@ def check_function(
         exercise: which one it is meant for.
         function: the function.
         seed: decides the inputs.
-        functions: the functions of the unit that checks may use beside it; None means the references.
         path: the learner's file, whose lines errors name.
 
     Raises:
         LearnerError: if the function raises an error.
     """
     code = code_of(exercise)
-    beside = references_of(find_unit(exercise.unit)) if functions is None else functions
-    trial = Trial(function, code.reference, code.mistakes, beside, seed)
+    trial = Trial(function, code.reference, code.mistakes, seed)
     begun = time.perf_counter()
     try:
         code.check(trial)
@@ -111,22 +115,11 @@ def check_function(
     except LearnerError:
         raise
     except BaseException as error:
-        if path is None:
-            raise
-        if not _is_learners(error, path):
+        if path is None or not learner_line(error, path)[0]:
             # A fault of the check itself must not look like one of the learner's.
             raise
         raise as_learner_error(error, path) from None
     return CheckResult(exercise.id, "passed", seed, time.perf_counter() - begun)
-
-
-def _is_learners(error: BaseException, path: Path) -> bool:
-    step = error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_filename == str(path):
-            return True
-        step = step.tb_next
-    return False
 
 
 def _module(unit: Unit, name: str) -> ModuleType:

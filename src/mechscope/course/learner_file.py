@@ -125,11 +125,19 @@ def functions_of(module: ModuleType, references: Mapping[str, Callable[..., Any]
             module.__dict__[name] = reference
 
 
+def learner_line(error: BaseException, path: Path) -> tuple[int, str]:
+    """The innermost line of the learner's file that an error went through, and its text; 0 and "" if it is in none.
+
+    Args:
+        path: the learner's file, as an absolute path.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return ((frames[-1].lineno or 0), frames[-1].line or "") if frames else (0, "")
+
+
 def as_learner_error(error: BaseException, path: Path) -> LearnerError:
     """An error that was raised while the learner's code ran, in a sentence."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    line = (frames[-1].lineno or 0) if frames else 0
-    source = (frames[-1].line or "") if frames else ""
+    line, source = learner_line(error, path)
     if isinstance(error, ModuleNotFoundError):
         return LearnerError(
             f"{error.name} is not installed.",
@@ -144,7 +152,7 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
     if isinstance(error, RecursionError):
         return LearnerError("Your code calls itself without end.", line, source)
     if isinstance(error, MemoryError):
-        return LearnerError("Your code needs more memory than a check may use.", line, source, _TOO_LARGE)
+        return LearnerError("Your code needs more memory than a check may use.", line, source, TOO_LARGE)
     if isinstance(error, KeyboardInterrupt | OutOfTime):
         raise error
     name = type(error).__name__
@@ -154,7 +162,8 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
     )
 
 
-_TOO_LARGE = "Look for a product of two large axes, such as pixels by pixels for every image."
+TOO_LARGE = "Look for a product of two large axes, such as pixels by pixels for every image."
+"""What to do about code that needs too much memory."""
 
 
 def _usual_meaning(error: BaseException) -> str:

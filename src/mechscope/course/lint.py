@@ -3,6 +3,8 @@ that do nothing useful."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +13,10 @@ import torch
 from torch import Tensor
 
 from mechscope.course.checking import ExerciseCode, check_function, code_of
-from mechscope.course.learner_file import is_empty
+from mechscope.course.learner_file import function_node, is_empty
 from mechscope.course.result import CheckResult
 from mechscope.course.template import template_of
-from mechscope.course.unit import Exercise, Unit, all_units
+from mechscope.course.unit import Exercise, Unit, all_units, find_unit
 
 SEEDS = (0, 1, 2, 3, 4)
 FEWEST_MISTAKES = 3
@@ -123,7 +125,7 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> CheckRe
     def wrapped(*arguments: Any, **options: Any) -> Any:
         return function(*arguments, **options)
 
-    wrapped.__signature__ = __import__("inspect").signature(code.reference)  # type: ignore[attr-defined]
+    wrapped.__signature__ = inspect.signature(code.reference)  # type: ignore[attr-defined]
     try:
         return check_function(exercise, wrapped, seed)
     except Exception as error:
@@ -131,10 +133,5 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> CheckRe
 
 
 def _template_is_empty(exercise: Exercise) -> bool:
-    import ast
-
-    from mechscope.course.learner_file import function_node
-    from mechscope.course.unit import find_unit
-
     node = function_node(ast.parse(template_of(find_unit(exercise.unit))), exercise.name)
     return node is not None and is_empty(node)

@@ -15,6 +15,7 @@ from typing import Any
 from platformdirs import user_data_path
 
 from mechscope.course.result import CheckResult
+from mechscope.course.unit import Exercise
 
 VARIABLE = "MECHSCOPE_COURSE_PROGRESS"
 """An environment variable with another place for the database."""
@@ -222,6 +223,11 @@ class Progress:
             connection.close()
             raise
         return connection
+
+
+def state_of(states: Mapping[str, ExerciseState], exercise: Exercise) -> ExerciseState:
+    """The state of an exercise among those of `Progress.states`, which has only the exercises that were touched."""
+    return states.get(exercise.id, ExerciseState())
 
 
 def default_path() -> Path:

@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from mechscope.course.learner_file import TOO_LARGE, OutOfTime, learner_line
 from mechscope.course.result import CheckResult
 from mechscope.course.unit import Exercise
 
@@ -123,7 +124,7 @@ def _reason(ended: str, exercise: Exercise, process: Any, memory: int) -> tuple[
     if ended == "memory":
         return (
             f"Your code used more than {memory / 2**30:.0f} GiB of memory and was stopped.",
-            "Look for a product of two large axes, such as pixels by pixels for every image.",
+            TOO_LARGE,
         )
     if process.exitcode is not None and process.exitcode < 0:
         name = signal.Signals(-process.exitcode).name
@@ -171,7 +172,6 @@ def _check(sender: Connection, exercise: Exercise, path: Path, passed: set[str],
     import dataclasses
 
     from mechscope.course.checking import check_file
-    from mechscope.course.learner_file import OutOfTime
 
     # A figure that is shown must not open a window or a browser.
     os.environ |= {"MPLBACKEND": "Agg", "PLOTLY_RENDERER": "json"}
@@ -188,7 +188,7 @@ def _check(sender: Connection, exercise: Exercise, path: Path, passed: set[str],
             result = check_file(exercise, path, seed, passed)
         answer: CheckResult | str = dataclasses.replace(result, printed=printed.words)
     except OutOfTime as error:
-        line, source = _where(error, path)
+        line, source = learner_line(error, path.resolve())
         problem, diagnosis = _out_of_time(exercise.seconds)
         answer = CheckResult(
             exercise.id,
@@ -218,8 +218,6 @@ def _time_limit(seconds: float) -> Any:
         yield
         return
 
-    from mechscope.course.learner_file import OutOfTime
-
     def stop(number: int, frame: FrameType | None) -> None:
         raise OutOfTime
 
@@ -229,10 +227,3 @@ def _time_limit(seconds: float) -> Any:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-
-
-def _where(error: BaseException, path: Path) -> tuple[int, str]:
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path.resolve()
-    ]
-    return ((frames[-1].lineno or 0), frames[-1].line or "") if frames else (0, "")

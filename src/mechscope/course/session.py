@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import hashlib
 import random
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from mechscope.course.learner_file import LearnerError, function_node, parse
 from mechscope.course.learner_folder import is_course_folder
-from mechscope.course.progress import ExerciseState, Progress
+from mechscope.course.progress import ExerciseState, Progress, state_of
 from mechscope.course.result import CheckResult
 from mechscope.course.runner import CheckRunner
 from mechscope.course.static_check import result_without_running
-from mechscope.course.unit import Exercise, all_units, find_unit
+from mechscope.course.unit import Exercise, find_exercises, find_unit
 
 LARGEST_SEED = 10_000
 """Seeds are drawn below this, so that they are short enough to type."""
@@ -80,7 +81,7 @@ class CourseSession:
         """
         states = self.progress.states()
         unit = find_unit(exercise.unit)
-        passed = {other.name for other in unit.exercises if _state(states, other).passed}
+        passed = {other.name for other in unit.exercises if state_of(states, other).passed}
         seed = random.randrange(LARGEST_SEED) if seed is None else seed
         result = result_without_running(exercise, self.path(exercise), seed)
         if result is None:
@@ -91,7 +92,7 @@ class CourseSession:
 
     def is_finished(self, exercise: Exercise, states: dict[str, ExerciseState] | None = None) -> bool:
         """Whether it passed as it stands in the file now, so that a check would say nothing new."""
-        state = _state(self.progress.states() if states is None else states, exercise)
+        state = state_of(self.progress.states() if states is None else states, exercise)
         return state.passed and state.digest == self.digest(exercise)
 
     def digest(self, exercise: Exercise) -> str:
@@ -104,13 +105,13 @@ class CourseSession:
 
     def next_exercise(self) -> Exercise | None:
         """The first exercise that is neither passed nor skipped; None at the end of the course."""
-        states = self.progress.states()
-        for unit in all_units():
-            for exercise in unit.exercises:
-                if not _state(states, exercise).is_done:
-                    return exercise
-        return None
+        return next_exercise(self.progress.states())
 
 
-def _state(states: dict[str, ExerciseState], exercise: Exercise) -> ExerciseState:
-    return states.get(exercise.id, ExerciseState())
+def next_exercise(states: Mapping[str, ExerciseState]) -> Exercise | None:
+    """The first exercise that is neither passed nor skipped; None at the end of the course.
+
+    Args:
+        states: as `Progress.states`.
+    """
+    return next((each for each in find_exercises("all") if not state_of(states, each).is_done), None)

@@ -11,7 +11,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from mechscope.course.progress import ExerciseState
+from mechscope.course.progress import ExerciseState, state_of
 from mechscope.course.result import CheckResult
 from mechscope.course.unit import Exercise, Unit
 
@@ -70,7 +70,7 @@ def show_list(console: Console, exercises: Iterable[Exercise], states: Mapping[s
     for heading in ("", "exercise", "about", "tries", "hints"):
         table.add_column(heading, overflow="fold")
     for exercise in exercises:
-        state = states.get(exercise.id, ExerciseState())
+        state = state_of(states, exercise)
         mark, style = MARKS[state_name(state)]
         solution = "solution" if state.hints == SOLUTION else str(state.hints or "")
         table.add_row(Text(mark, style), exercise.id, exercise.title, str(state.attempts or ""), solution)
@@ -85,7 +85,7 @@ def show_status(
     for heading in ("unit", "", "done", "title"):
         table.add_column(heading, overflow="fold")
     for unit in units:
-        done = sum(states.get(exercise.id, ExerciseState()).is_done for exercise in unit.exercises)
+        done = sum(state_of(states, exercise).is_done for exercise in unit.exercises)
         whole = len(unit.exercises)
         bar = Text("█" * round(10 * done / whole), "green") + Text(
             "░" * (10 - round(10 * done / whole)), "dim"

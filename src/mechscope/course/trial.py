@@ -51,7 +51,6 @@ class Trial:
         function: the learner's function.
         reference: the right one.
         mistakes: known wrong ones.
-        functions: what the learner's other functions are called, and what stands for them: theirs or the reference's.
         seed: decides all inputs.
     """
 
@@ -60,13 +59,11 @@ class Trial:
         function: Callable[..., Any],
         reference: Callable[..., Any],
         mistakes: Sequence[Mistake],
-        functions: Mapping[str, Callable[..., Any]],
         seed: int,
     ) -> None:
         self.function = function
         self.reference = reference
         self.mistakes = mistakes
-        self.functions = functions
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
 

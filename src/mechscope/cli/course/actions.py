@@ -24,8 +24,8 @@ from mechscope.cli.course.commands import (
 )
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.course import learner_folder, terminal
-from mechscope.course.progress import ExerciseState, Progress, read_export
-from mechscope.course.session import FOLDER, CourseSession
+from mechscope.course.progress import Progress, read_export, state_of
+from mechscope.course.session import FOLDER, CourseSession, next_exercise
 from mechscope.course.template import solution as solution_text
 from mechscope.course.unit import Exercise, all_units, find_exercises, find_unit
 from mechscope.course.watching import SavedExercises, saves
@@ -123,7 +123,7 @@ def _check_one(console: Console, session: CourseSession, exercise: Exercise, see
 def _celebrate(console: Console, session: CourseSession, exercise: Exercise) -> None:
     unit = find_unit(exercise.unit)
     states = session.progress.states()
-    if all(states.get(other.id, ExerciseState()).is_done for other in unit.exercises):
+    if all(state_of(states, other).is_done for other in unit.exercises):
         console.print(f"[bold green]Unit {unit.id} is done.[/bold green] {unit.next}")
 
 
@@ -177,7 +177,7 @@ def list_exercises(command: List) -> int:
     states = progress.states()
     if command.json:
         for exercise in exercises:
-            state = asdict(states.get(exercise.id, ExerciseState()))
+            state = asdict(state_of(states, exercise))
             print(json.dumps({"exercise": exercise.id, "title": exercise.title, **state}))
     else:
         terminal.show_list(_console(), exercises, states)
@@ -193,15 +193,13 @@ def status(command: Status) -> int:
             unit.id: {
                 "title": unit.title,
                 "exercises": len(unit.exercises),
-                "done": sum(states.get(exercise.id, ExerciseState()).is_done for exercise in unit.exercises),
+                "done": sum(state_of(states, exercise).is_done for exercise in unit.exercises),
             }
             for unit in all_units()
         }
         print(json.dumps(units))
     else:
-        following = next(
-            (e for e in find_exercises("all") if not states.get(e.id, ExerciseState()).is_done), None
-        )
+        following = next_exercise(states)
         terminal.show_status(_console(), all_units(), states, following)
     return _warn(progress)
 
