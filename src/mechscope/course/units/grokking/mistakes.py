@@ -41,6 +41,13 @@ def _b_first(p, n_train, seed):
     return tuple(pairs.flip(1) for pairs in reference.split_pairs(p, n_train, seed))
 
 
+def _sorted(p, n_train, seed):
+    def in_order(pairs):
+        return pairs[(pairs[:, 0] * p + pairs[:, 1]).argsort()]
+
+    return tuple(in_order(pairs) for pairs in reference.split_pairs(p, n_train, seed))
+
+
 def _each_pair_once(p, n_train, seed):
     pairs = _numbered(_order(p, seed), p)
     pairs = pairs[pairs[:, 0] <= pairs[:, 1]]
@@ -187,6 +194,7 @@ MISTAKES = {
         ),
         Mistake(_sets_exchanged, "The training set comes first, and has n_train pairs."),
         Mistake(_b_first, "a and b are exchanged: a is the number that changes slowly."),
+        Mistake(_sorted, "The right pairs, but sorted. Keep the shuffled order."),
         Mistake(_each_pair_once, ""),
     ),
     "train_step": (
