@@ -17,8 +17,9 @@ from mechscope.labs.grokking.pairs import all_pairs
 def test_the_figure_shows_the_rule_before_the_loss_does() -> None:
     drawn = figure.draw(SimpleNamespace(**references_of(find_unit("02"))))
     assert drawn.is_reproduced
+    lines = drawn.figure.to_dict()["data"]
     unseen, restricted = (
-        next(list(line.y) for line in drawn.figure.data if line.name.startswith(name))
+        next(line["y"] for line in lines if line["name"].startswith(name))
         for name in ("unseen", "restricted")
     )
     at = figure.EPOCHS.index(4800)

@@ -20,7 +20,7 @@ def _references() -> SimpleNamespace:
 def test_the_figures_dictionary_finds_the_true_directions(seed: int) -> None:
     drawn = figure.draw(_references(), seed)
     assert drawn.is_reproduced
-    assert drawn.figure.data[0].y[0] < 0.7
+    assert drawn.figure.to_dict()["data"][0]["y"][0] < 0.7
     assert f"{figure.BORN_DEAD} entries were dead" in drawn.caption
 
 

@@ -96,7 +96,7 @@ def check_fourier_2d(trial: Trial) -> None:
     for _ in range(2):
         p = _odd(trial, 3, 7)
         values = trial.normal(p, p, trial.number(2, 5))
-        found = trial.compare(values, what="the coefficients")
+        found = trial.compare(values, what="the coefficient")
         trial.require(
             torch.allclose(found.square().sum((0, 1)), values.double().square().sum((0, 1))),
             "an orthonormal basis keeps the sum of squares; your coefficients do not.",
