@@ -167,7 +167,7 @@ def restricted_and_excluded(
 def turning_point(epochs: list[int], losses: list[float], p: int) -> float:
     """The first of the epochs from which a loss stays below half the loss of guessing, to the end of the training.
 
-    Who guesses gives each of the p answers the same probability. If the last loss is not below, the answer is math.inf.
+    Guessing gives each of the p answers the same probability. If the last loss is not below, the answer is math.inf.
     """
     answer = math.inf
     for epoch, loss in reversed(list(zip(epochs, losses, strict=True))):

@@ -103,7 +103,7 @@ def check_l0_and_fvu(trial: Trial) -> None:
         trial.compare(features, x, x + 0.4 * trial.normal(batch, d_in), what="(L0, FVU)")
     _, of_mean = trial.call(features, x, x.mean(0).expand_as(x))
     trial.require(
-        abs(of_mean - 1) < 1e-4, "who reconstructs everything as the mean explains nothing: FVU is 1."
+        abs(of_mean - 1) < 1e-4, "a reconstruction that is always the mean explains nothing: its FVU is 1."
     )
 
 
