@@ -43,7 +43,7 @@ def sparse_activations(
     """Two ways to make features sparse without a penalty: TopK and JumpReLU. Both leave what they keep unchanged.
 
     TopK keeps the k largest values of each example and sets the others to 0; what is negative among the k is set to 0
-    as well. JumpReLU keeps the values above each feature's threshold (none is negative) and sets the others to 0.
+    as well. JumpReLU keeps the values above each feature's threshold (never negative) and sets the others to 0.
     """
     kept = pre.topk(k, dim=-1)
     top = torch.zeros_like(pre).scatter(-1, kept.indices, kept.values.relu())
