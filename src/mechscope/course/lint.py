@@ -92,6 +92,8 @@ def impostors(code: ExerciseCode) -> dict[str, Callable[..., Any]]:
             return torch.randn(value.shape, generator=generator, dtype=value.dtype)
         if isinstance(value, Tensor):
             return torch.randint(0, 5, value.shape, generator=generator).to(value.dtype)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return int(torch.randint(0, 100, (), generator=generator))
         return float(torch.randn((), generator=generator)) if isinstance(value, float) else value
 
     def zero(value: Any) -> Any:
