@@ -1,5 +1,8 @@
 """The checks of unit 04: what is done with prompts and numbers. Those that patch a model are in patching_checks.py."""
 
+# Loops over cases run at least once.
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import random

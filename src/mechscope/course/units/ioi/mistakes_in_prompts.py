@@ -123,10 +123,6 @@ def _summed(z, W_O, scale, W_U, io, s):
 # Scores of heads
 
 
-def _logits(streams, W_V, W_O, W_U):
-    return streams @ W_V @ W_O @ W_U
-
-
 def _share(logits, tokens, k):
     return float((logits.topk(k, dim=-1).indices == tokens[:, None]).any(-1).float().mean())
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from einops import einsum
@@ -343,7 +344,7 @@ def self_repair(
             logits_after, cache_after = model.run_with_cache(tokens)
         scale = cache["ln_final.hook_scale"][rows, end, 0]
 
-        def contributions(of: Mapping[str, Tensor]) -> Tensor:
+        def contributions(of: Any) -> Tensor:
             layers = [of[f"blocks.{layer}.attn.hook_z"][rows, end] for layer in range(model.cfg.n_layers)]
             return head_contributions(torch.stack(layers, 1), model.W_O, scale, model.W_U, io, s)
 
