@@ -13,13 +13,21 @@ Program = Callable[[Int[Tensor, "batch pos"]], Int[Tensor, " batch"]]
 """A hypothesis as a program: from prompts to the token that comes next in each, -1 where it says nothing."""
 
 
-# Four programs to begin with. They are written already.
+# Five programs to begin with. They are written already.
 
 
 def induction(tokens: Int[Tensor, "batch pos"]) -> Int[Tensor, " batch"]:
     """What followed the last earlier occurrence of the last token; -1 if it has not occurred before."""
     says = torch.full((len(tokens),), -1)
     for earlier in range(tokens.shape[1] - 1):
+        says = torch.where(tokens[:, earlier] == tokens[:, -1], tokens[:, earlier + 1], says)
+    return says
+
+
+def first_occurrence(tokens: Int[Tensor, "batch pos"]) -> Int[Tensor, " batch"]:
+    """What followed the first earlier occurrence of the last token; -1 if it has not occurred before."""
+    says = torch.full((len(tokens),), -1)
+    for earlier in reversed(range(tokens.shape[1] - 1)):
         says = torch.where(tokens[:, earlier] == tokens[:, -1], tokens[:, earlier + 1], says)
     return says
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ TWICE = "An outcome is not changed afterwards. Raise a ValueError."
 
 
 @contextmanager
-def log_file() -> Iterator[Path]:
+def log_file() -> Generator[Path]:
     """The path of a log in a folder of its own, where no file is yet."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / "predictions.jsonl"
