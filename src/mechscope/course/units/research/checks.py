@@ -122,13 +122,17 @@ def _null(trial: Trial, prompts: Tensor, d_vocab: int) -> list[reference.Program
         return lambda tokens: table[tokens[:, -1]]
 
     def by_heart(tokens: Tensor) -> Tensor:
-        known = (tokens[:, None] == prompts).all(-1).any(1)
-        return torch.where(known, reference.induction(tokens), d_vocab)
+        return torch.where(_among(tokens, prompts), reference.induction(tokens), d_vocab)
 
     def other_half(tokens: Tensor) -> Tensor:
         return torch.where(tokens[:, 0] % 2 == 1, reference.induction(tokens), d_vocab)
 
     return [by_heart, other_half, *(one(trial.whole(0, d_vocab, d_vocab)) for _ in range(38))]
+
+
+def _among(tokens: Tensor, prompts: Tensor) -> Tensor:
+    """Which rows of `tokens` are rows of `prompts`."""
+    return (tokens[:, None] == prompts).all(-1).any(1)
 
 
 def _one_half(tokens: Tensor) -> Tensor:
@@ -143,16 +147,25 @@ def check_red_team(trial: Trial) -> None:
     edited[torch.arange(n), trial.whole(0, prompts.shape[1] - 1, n)] = trial.whole(0, d_vocab, n)
     text, null = _prompts(trial, 40, d_vocab), _null(trial, prompts, d_vocab)
 
+    both = torch.cat([prompts, edited])
+    spoken = both[reference.induction(both) >= 0]
+    # One prompt in nine is an error of the model; a close rival shares these and has a few more of its own.
+    errors, others = spoken[::9], spoken[1::9]
+    others = torch.cat([others, spoken[2::27]])
+
     def model(tokens: Tensor) -> Tensor:
-        """Induction, but on some prompts something else."""
+        """Induction, except for some prompts and where there is nothing to induce."""
         says = reference.induction(tokens)
-        odd = (tokens.sum(-1) % 12 == 0) | (says < 0)
-        return torch.where(odd, tokens[:, 0], says)
+        return torch.where(_among(tokens, errors) | (says < 0), d_vocab + 1, says)
+
+    def close(tokens: Tensor) -> Tensor:
+        says = torch.where(_among(tokens, others), d_vocab, reference.induction(tokens))
+        return torch.where(_among(tokens, errors), d_vocab + 1, says)
 
     rivals = {
-        "bigram": reference.bigram(text, d_vocab),
         "skip-trigram": reference.skip_trigram(text, d_vocab),
         "one half": _one_half,
+        "close": close,
         "itself": reference.induction,
     }
     seed = trial.number(0, 1000)
@@ -160,8 +173,8 @@ def check_red_team(trial: Trial) -> None:
         model, reference.induction, rivals, prompts, edited, null, seed, what="the evidence"
     )
     trial.require(
-        [rung["verdict"] for rung in rungs] == ["supports"] * 5 + ["not run"],
-        "the model was made to do induction, but the evidence does not support it.",
+        [rung["verdict"] for rung in rungs] == ["supports"] * 4 + ["inconclusive", "not run"],
+        "the model was made to do induction with a few errors, and the verdicts do not show it.",
     )
     wrong = trial.call(
         model, reference.copying, {"induction": reference.induction}, prompts, edited, null, seed

@@ -10,7 +10,14 @@ from torch import Tensor
 
 import mechscope as ms
 from mechscope.course.figure import UnitFigure
-from mechscope.course.units.research.reference import Program, bigram, copying, first_occurrence, induction
+from mechscope.course.units.research.reference import (
+    Program,
+    bigram,
+    copying,
+    first_occurrence,
+    induction,
+    skip_trigram,
+)
 
 USES = ("sides_with", "weigh", "red_team")
 PROMPTS, LENGTH, WORDS, BEGIN = 100, 24, 128, 128
@@ -29,8 +36,10 @@ def draw(functions: Any, seed: int = 0) -> UnitFigure:
     generator = torch.Generator().manual_seed(seed)
     prompts, edited = _prompts(generator)
     says = _model()
+    text = _prompts(generator)[0]
     rivals = {
-        "bigram": bigram(_prompts(generator)[0], WORDS + 1),
+        "bigram": bigram(text, WORDS + 1),
+        "skip-trigram": skip_trigram(text, WORDS + 1),
         "copying": copying,
         RIVAL: first_occurrence,
     }

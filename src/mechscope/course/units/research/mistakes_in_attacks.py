@@ -191,6 +191,10 @@ def _null_agrees(model, hypothesis, rivals, prompts, edited, null, seed):
     return _attacked(model, hypothesis, rivals, prompts, edited, null, seed, null_agrees=True)
 
 
+def _one_bound(model, hypothesis, rivals, prompts, edited, null, seed):
+    return _attacked(model, hypothesis, rivals, prompts, edited, null, seed, bound=0.75)
+
+
 def _not_run_left_out(model, hypothesis, rivals, prompts, edited, null, seed):
     return _attacked(model, hypothesis, rivals, prompts, edited, null, seed, not_run=False)
 
@@ -255,6 +259,7 @@ MISTAKES = {
             _null_agrees,
             "Against a rival, the null is how often a random program sides with the hypothesis on the same prompts.",
         ),
+        Mistake(_one_bound, "Against a rival the bound is 0.5: who wins more often? 0.75 is for agreement."),
         Mistake(
             _not_run_left_out,
             "A rival that was never tried is missing from the evidence. Say that it was not run: it still could win.",

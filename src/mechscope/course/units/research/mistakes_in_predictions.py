@@ -22,6 +22,10 @@ def _absolute(said, happened):
     return _scored(said, happened, error=torch.abs)
 
 
+def _absolute_score(said, happened):
+    return float((said - happened.float()).abs().mean()), _scored(said, happened)[1]
+
+
 def _against_half(said, happened):
     return _scored(said, happened, base=0.5)
 
@@ -104,12 +108,14 @@ def _size_only(said, happened, window):
     return _windows(_gap(said, happened), window).abs()
 
 
+NOT_SQUARED = (
+    "This takes the distance itself, not its square: it would pay you to say 0 or 1 whatever you believe."
+)
+
 MISTAKES = {
     "brier_skill": (
-        Mistake(
-            _absolute,
-            "This takes the distance itself, not its square. It would pay you to say 0 or 1 whatever you believe.",
-        ),
+        Mistake(_absolute, NOT_SQUARED),
+        Mistake(_absolute_score, NOT_SQUARED),
         Mistake(
             _against_half,
             "You compared with somebody who always says 50 %. That is easy to beat if most come true.",
