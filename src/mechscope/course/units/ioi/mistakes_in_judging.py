@@ -216,13 +216,6 @@ def _before_minus_after(model, tokens, head, mean, io, s, end):
     return direct, lost, -gained
 
 
-def _difference_left(model, tokens, head, mean, io, s, end):
-    direct, lost, gained = reference.self_repair(model, tokens, head, mean, io, s, end)
-    with torch.no_grad():
-        whole = float(reference.logit_difference(model(tokens), io, s, end).mean())
-    return direct, whole - lost, gained
-
-
 def _all_that_it_wrote(model, tokens, head, mean, io, s, end):
     # Its whole contribution, not what it wrote beyond its mean.
     _, lost, gained = reference.self_repair(model, tokens, head, mean, io, s, end)
@@ -284,9 +277,6 @@ MISTAKES = {
         Mistake(_itself_gains, "The head itself is among those that gained; its own place is 0."),
         Mistake(_zero_instead, "You replaced the head's z by 0. Its mean is asked for."),
         Mistake(_before_minus_after, "`gained` has the wrong sign: after minus before."),
-        Mistake(
-            _difference_left, "Your second number is the logit difference that is left. How much is lost?"
-        ),
         Mistake(
             _all_that_it_wrote,
             "This is all that the head wrote. Its mean is still there, so only the part above the mean falls away.",

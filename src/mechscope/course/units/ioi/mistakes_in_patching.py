@@ -92,16 +92,6 @@ def _share_of_clean(model, clean, control, site, positions, metric):
     return (worst + enough * (best - worst)) / best, needed * (best - worst) / best
 
 
-def _needed_from_enough(model, clean, control, site, positions, metric):
-    enough, _ = reference.enough_and_needed(model, clean, control, site, positions, metric)
-    return enough, enough.clone()
-
-
-def _always_z(model, clean, control, site, positions, metric):
-    other = "q" if site == "z" else "z"
-    return reference.enough_and_needed(model, clean, control, other, positions, metric)
-
-
 # Paths
 
 
@@ -114,7 +104,6 @@ def _path(
     site,
     *,
     hold=True,
-    from_control=True,
     end_here=False,
     whole=False,
 ):
@@ -127,7 +116,7 @@ def _path(
         name = f"blocks.{layer}.attn.hook_z"
         value = clean_cache[name].clone()
         if layer == sender[0]:
-            value[:, :, sender[1]] = (control_cache if from_control else clean_cache)[name][:, :, sender[1]]
+            value[:, :, sender[1]] = control_cache[name][:, :, sender[1]]
         if hold or layer == sender[0]:
             hooks.append((name, lambda old, hook, value=value: value))
     hooks.append((at, lambda value, hook: heard.update({at: value.clone()})))
@@ -155,10 +144,6 @@ def _to_everyone(model, clean, control, sender, receiver, site):
 
 def _whole_layer_listens(model, clean, control, sender, receiver, site):
     return _path(model, clean, control, sender, receiver, site, whole=True)
-
-
-def _sender_unchanged(model, clean, control, sender, receiver, site):
-    return _path(model, clean, control, sender, receiver, site, from_control=False)
 
 
 def _plain_patch(model, clean, control, sender, receiver, site):
@@ -214,11 +199,6 @@ MISTAKES = {
             _share_of_clean,
             "You divided by the clean metric. The control run's is seldom 0; the difference of both is the scale.",
         ),
-        Mistake(
-            _needed_from_enough,
-            "Both answers are the same. `needed` takes runs of its own, in the other direction.",
-        ),
-        Mistake(_always_z, ""),
     ),
     "path_patch": (
         Mistake(
@@ -231,10 +211,6 @@ MISTAKES = {
         ),
         Mistake(
             _whole_layer_listens, "All heads of the receiver's layer heard it; only the receiver should."
-        ),
-        Mistake(
-            _sender_unchanged,
-            "Nothing has changed: in step 2 the sender's z comes from the control run.",
         ),
         Mistake(
             _plain_patch,
