@@ -20,7 +20,9 @@ ORDER = (
     "superposition",
     "grokking",
     "induction",
+    "ioi",
     "sparse_autoencoders",
+    "research",
 )
 """The folders of the units, in the order of the course."""
 SECONDS = 10.0
