@@ -111,11 +111,14 @@ def _words(props: Mapping[str, Any], kept: Sequence[str]) -> str:
     scores = dict(zip(props["edges"], props.get("scores") or [None] * len(props["edges"]), strict=True))
     ranked = sorted(kept, key=lambda name: -abs(scores[name] or 0.0))
     named = [
-        f'<span style="white-space:nowrap">{text_html(name)}'
-        f"{'' if scores[name] is None else ' ' + number_text(scores[name])}</span>"
+        f'<span style="white-space:nowrap">{text_html(_edge_words(name, scores[name]))}</span>'
         for name in ranked[:MOST_IN_WORDS]
     ]
     more = f"; and {len(ranked) - MOST_IN_WORDS} more" if len(ranked) > MOST_IN_WORDS else ""
     return (
         f'<p style="margin:4px 0">Edges: {"; ".join(named)}{more}.</p>' if named else paragraph("No edges.")
     )
+
+
+def _edge_words(name: str, score: float | None) -> str:
+    return name if score is None else f"{name} {number_text(score)}"
