@@ -111,6 +111,11 @@ class SiteRoom:
     made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
     """Path in the site → function that makes the content of a file when it is needed, for scripts or to be saved by
     readers, as in "steps/03-induction/03-induction.ipynb"."""
+    run_files: Mapping[str, Callable[[Path], Path | None]] = field(
+        default_factory=dict[str, Callable[[Path], Path | None]]
+    )
+    """Path in the site → function that finds a file of the reader's runs in their folder, or None if there is none. A
+    server sends it to be saved, because it may hold scripts; a static site has none."""
     home: Sequence[HomeEntry] = ()
     """What the home page says about it."""
     endpoints: Sequence[Endpoint] = ()
@@ -131,6 +136,10 @@ class Site:
     """Path in the site → file."""
     made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
     """Path in the site → function that makes the content of a file."""
+    run_files: Mapping[str, Callable[[Path], Path | None]] = field(
+        default_factory=dict[str, Callable[[Path], Path | None]]
+    )
+    """Path in the site → function that finds a file of the reader's runs."""
     home: Sequence[HomeEntry] = ()
     """What the home page lists, in the order of the rooms."""
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
@@ -160,6 +169,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
     made_files: dict[str, Callable[[], bytes]] = {}
+    run_files: dict[str, Callable[[Path], Path | None]] = {}
     endpoints: dict[str, Endpoint] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
@@ -168,15 +178,16 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
         _add(made_files, room.made_files, "file")
+        _add(run_files, room.run_files, "file")
         _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
         styles += room.styles
         home += room.home
-    if both := sorted(files.keys() & made_files.keys()):
+    if both := sorted(files.keys() & made_files.keys() | files.keys() & run_files.keys()):
         raise ValueError(f"two rooms contribute the file {both[0]!r} to the site.")
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home, endpoints)
+    return Site(pages, modules, styles, files, made_files, run_files, home, endpoints)
 
 
 def find_rooms() -> list[SiteRoom]:
