@@ -130,7 +130,7 @@ def site_pages() -> SiteRoom:
     reports = {report_path(entry): partial(own_report, entry) for entry in LABS}
     styles = [HERE / "live.css", HERE / "replications.css"]
     notebooks = {notebook_path(entry): partial(_notebook, entry) for entry in LABS}
-    return SiteRoom(pages, modules, styles, files, notebooks, reports, home=[REPLICATIONS])
+    return SiteRoom(pages, modules, styles, files, notebooks, home=[REPLICATIONS], run_files=reports)
 
 
 def notebook_path(entry: LabEntry) -> str:

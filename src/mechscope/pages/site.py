@@ -111,15 +111,15 @@ class SiteRoom:
     made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
     """Path in the site → function that makes the content of a file when it is needed, for scripts or to be saved by
     readers, as in "steps/03-induction/03-induction.ipynb"."""
+    home: Sequence[HomeEntry] = ()
+    """What the home page says about it."""
+    endpoints: Sequence[Endpoint] = ()
+    """What its pages may ask a server for; a static site has none."""
     run_files: Mapping[str, Callable[[Path], Path | None]] = field(
         default_factory=dict[str, Callable[[Path], Path | None]]
     )
     """Path in the site → function that finds a file of the reader's runs in their folder, or None if there is none. A
     server sends it to be saved, because it may hold scripts; a static site has none."""
-    home: Sequence[HomeEntry] = ()
-    """What the home page says about it."""
-    endpoints: Sequence[Endpoint] = ()
-    """What its pages may ask a server for; a static site has none."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +136,14 @@ class Site:
     """Path in the site → file."""
     made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
     """Path in the site → function that makes the content of a file."""
-    run_files: Mapping[str, Callable[[Path], Path | None]] = field(
-        default_factory=dict[str, Callable[[Path], Path | None]]
-    )
-    """Path in the site → function that finds a file of the reader's runs."""
     home: Sequence[HomeEntry] = ()
     """What the home page lists, in the order of the rooms."""
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
     """Method and path → endpoint, as in "POST models/{model}/loss"."""
+    run_files: Mapping[str, Callable[[Path], Path | None]] = field(
+        default_factory=dict[str, Callable[[Path], Path | None]]
+    )
+    """Path in the site → function that finds a file of the reader's runs."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -187,7 +187,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, run_files, home, endpoints)
+    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files)
 
 
 def find_rooms() -> list[SiteRoom]:
