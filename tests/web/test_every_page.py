@@ -26,6 +26,9 @@ def test_it_opens(browser: Any, address: str, route: str) -> None:
     watched.page.goto(address + route)
     watched.page.wait_for_selector("main:not(:has([aria-busy]))")
     watched.page.wait_for_load_state("networkidle")
+    # A telephone: what is wider than the page scrolls inside it.
+    watched.page.set_viewport_size({"width": 360, "height": 740})
+    watched.page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
     assert watched.problems == []
     assert all(url.startswith((address, "data:")) for url in watched.requests)
     watched.page.close()
