@@ -17,7 +17,7 @@ OneExercise = Annotated[str, tyro.conf.Positional, positional("[EXERCISE]")]
 
 @dataclass(frozen=True)
 class Start:
-    """Write a folder with one Python file per unit. Files that you have edited are left alone."""
+    """Write a folder with each unit as a Python file and as a notebook. Files that you have edited are left alone."""
 
     folder: Annotated[Path, tyro.conf.Positional, positional("[FOLDER]")] = Path("mechscope-course")
     """The folder to write; mechscope-course if none is given."""
