@@ -12,6 +12,7 @@ from mechscope.course.learner_file import (
     as_learner_error,
     function_node,
     is_empty,
+    learner_line,
     parse,
     run_file,
 )
@@ -129,9 +130,12 @@ def grade_file(path: Path, seed: int) -> tuple[PartResult, ...]:
 
 def _graded(part: str, function: Callable[..., Any], path: Path, seed: int) -> PartResult:
     from mechscope.course.challenges.mystery import GRADERS
+    from mechscope.course.challenges.subject import AskedTheModelError
 
     try:
         grade = GRADERS[part](seed, function)
+    except AskedTheModelError as error:
+        return PartResult(part, "failed", str(error), *learner_line(error, path))
     except Exception as error:
         found = error if isinstance(error, LearnerError) else as_learner_error(error, path)
         words = f"{found.problem} {found.diagnosis}".strip()

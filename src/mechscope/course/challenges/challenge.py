@@ -55,15 +55,29 @@ class Challenge(Subject):
             answer == self.rule(row) for answer, row in zip(self.answers(inputs), inputs, strict=True)
         ) / len(inputs)
 
-    def grade_explanation(self, explain: Callable[[Tokens], str], seed: int = 0) -> Grade:
-        """How often a program gives the model's answer, on held-out inputs of both kinds."""
-        return grading.grade_explanation(self, explain, self.both_kinds(seed), rule=self.rule)
+    def grade_explanation(
+        self, explain: Callable[[Tokens], str], inputs: Sequence[Tokens] | None = None
+    ) -> Grade:
+        """How often a program gives the model's answer.
+
+        Args:
+            inputs: on which inputs; None means held-out ones of both kinds.
+        """
+        inputs = self.both_kinds(0) if inputs is None else inputs
+        return grading.grade_explanation(self, explain, inputs, rule=self.rule)
 
     def grade_attention(
-        self, predict: Callable[[Tokens], Sequence[float]], head: Head, seed: int = 0
+        self,
+        predict: Callable[[Tokens], Sequence[float]],
+        head: Head,
+        inputs: Sequence[Tokens] | None = None,
     ) -> Grade:
-        """How well a program predicts what a head attends to from the last position."""
-        return grading.grade_attention(self, predict, self.held_out(seed=seed), head)
+        """How well a program predicts what a head attends to from the last position.
+
+        Args:
+            inputs: on which inputs; None means held-out ones.
+        """
+        return grading.grade_attention(self, predict, self.held_out() if inputs is None else inputs, head)
 
     def grade_heads(self, heads: Iterable[Head], seed: int = 0) -> Grade:
         """Whether mean ablation confirms that these heads matter and the others do not."""
@@ -75,14 +89,21 @@ class Challenge(Subject):
             self.task.check_input(tokens)
         return grading.grade_adversarial(self, inputs, n, lambda row, answer: answer != self.rule(row))
 
-    def grade_repair(self, repaired: HookedTransformer, needed: float = 0.95, seed: int = 0) -> Grade:
-        """Whether a changed model is right where this one is wrong, and no worse elsewhere."""
+    def grade_repair(
+        self, repaired: HookedTransformer, needed: float = 0.95, seed: int = 0, n: int = GRADED
+    ) -> Grade:
+        """Whether a changed model is right where this one is wrong, and no worse elsewhere.
+
+        Args:
+            needed: what its accuracy on inputs of the wider distribution must be.
+            n: on how many held-out inputs of each kind it is measured.
+        """
         return grading.grade_repair(
             self,
             repaired,
             self.rule,
-            self.held_out(seed=seed),
-            self.held_out(seed=seed, wide=True),
+            self.held_out(n, seed),
+            self.held_out(n, seed, wide=True),
             needed=needed,
         )
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 AGREEMENT = 0.97
 """The share of the model's answers that an explanation must give."""
-SKILL = 0.8
+SKILL = 0.6
 """How much of the way from the best null to the measured attention a prediction must go."""
+CONSTANT = 0.95
+"""Patterns that have this much in common with those of other inputs do not depend on the input."""
 MATTERS = 0.02
 """A head matters if this share of answers changes without it."""
 FOOLED = 0.8
@@ -108,7 +110,8 @@ def grade_attention(
     """How well a program predicts what a head attends to from the last position.
 
     The score is 0 for a prediction that is no better than a null and 1 for a perfect one. There are two nulls, and the
-    better one counts: equal attention to every position, and the predictions themselves, given to other inputs.
+    better one counts: equal attention to every position, and the predictions themselves, given to other inputs. The
+    second is left out for a head that attends to the same positions whatever the input.
 
     Args:
         predict: gives one number for each position, the first token included; they add up to 1.
@@ -141,9 +144,9 @@ def grade_attention(
             rows.append(row)
     predicted = torch.stack(rows)
     found = overlap(predicted, measured)
-    null = max(
-        overlap(torch.full_like(measured, 1 / keys), measured), overlap(predicted.roll(1, 0), measured)
-    )
+    null = overlap(torch.full_like(measured, 1 / keys), measured)
+    if overlap(measured.roll(1, 0), measured) < CONSTANT:
+        null = max(null, overlap(predicted.roll(1, 0), measured))
     skill = (found - null) / (1 - null) if null < 1 else 0.0
     return Grade(
         "attention",

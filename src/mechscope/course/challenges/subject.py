@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -110,7 +110,7 @@ class Subject:
         logits = self.model.run_with_hooks(tokens, fwd_hooks=[(name, ablate(name)) for name in names])
         return [self.outputs[index] for index in logits[:, -1].argmax(-1).tolist()]
 
-    def with_model(self, model: HookedTransformer) -> Subject:
+    def with_model(self, model: HookedTransformer) -> Self:
         """The same with another model, such as a repaired one."""
         return replace(self, model=model)
 

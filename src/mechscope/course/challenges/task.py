@@ -52,6 +52,8 @@ class ChallengeTask:
     """The size of the model."""
     steps: int = 1_500
     """Training steps."""
+    weight_decay: float = 0.1
+    """Weight decay; a task with few inputs needs much, or its model learns them by heart."""
     asks: bool = True
     """Whether a final "=" is added, at which the answer is read; otherwise it is read at the last token."""
     taught: Callable[[Tokens, random.Random], str] | None = None

@@ -29,7 +29,6 @@ FIGURES = WEIGHTS / "figures.json"
 EXAMPLES = 20_000
 BATCH = 256
 LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 0.1
 CLIP = 1.0
 TESTED = 4_000
 """Held-out inputs on which accuracies are measured."""
@@ -78,7 +77,7 @@ def train(task: ChallengeTask, seed: int, steps: int | None = None) -> HookedTra
     model = new_model(task, seed)
     steps = task.steps if steps is None else steps
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98)
+        model.parameters(), lr=LEARNING_RATE, weight_decay=task.weight_decay, betas=(0.9, 0.98)
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / 100, 1 - 0.99 * step / steps)

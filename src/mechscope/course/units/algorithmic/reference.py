@@ -38,8 +38,8 @@ def explain_count_distinct(tokens: tuple[str, ...]) -> str:
 def attention_maximum(tokens: tuple[str, ...]) -> list[float]:
     """What the one head of challenge("maximum") attends to when it answers.
 
-    `tokens` are eight numbers, written as strings from "0" to "15". The model reads a first token, these numbers, and "=",
-    and it answers at the "=". Return ten numbers in this order that add up to 1. Do not run the model in here.
+    `tokens` are eight numbers, written as strings from "0" to "15". The model reads a first token, these numbers, and
+    "=", and it answers at the "=". Return ten numbers in this order that add up to 1. Do not run the model in here.
     """
     numbers = [int(token) for token in tokens]
     largest = max(numbers)
@@ -48,11 +48,11 @@ def attention_maximum(tokens: tuple[str, ...]) -> list[float]:
 
 
 def attention_reversal(tokens: tuple[str, ...]) -> list[float]:
-    """What head 0.HEAD of challenge("reversal") attends to when it answers.
+    """What head 0.0 of challenge("reversal") attends to when it answers.
 
-    `tokens` are six letters and a place from "1" to "6"; the answer is the letter at that place when the letters are read
-    backwards. The model reads a first token and then these seven, and it answers at the place. Return eight numbers that
-    add up to 1. Do not run the model in here.
+    `tokens` are six letters and a place from "1" to "6"; the answer is the letter at that place when the letters are
+    read backwards. The model reads a first token and then these seven, and it answers at the place. Return eight
+    numbers that add up to 1. Do not run the model in here.
     """
     attended = len(tokens) - int(tokens[-1])
     return [float(position == attended) for position in range(len(tokens) + 1)]
@@ -102,8 +102,8 @@ def adversarial_sorted_list(n: int, seed: int) -> list[tuple[str, ...]]:
 def adversarial_digit_sum(n: int, seed: int) -> list[tuple[str, ...]]:
     """n different lists of five digits about which the model of challenge("digit_sum") is wrong.
 
-    It names the sum, from "0" to "45". It is wrong on about one list in nine hundred, so you have to know where to look.
-    Make such lists from random.Random(seed) without running the model; at least four of five must deceive it.
+    It names the sum, from "0" to "45". It is wrong on about one list in nine hundred, so you have to know where to
+    look. Make such lists from random.Random(seed) without running the model; at least four of five must deceive it.
     """
     rng = random.Random(seed)
     found: dict[tuple[str, ...], None] = {}
@@ -125,8 +125,8 @@ def repair_majority(
     """A repaired copy of a model that favours one of its two answers: change nothing but its output bias.
 
     `tokens` are inputs and `labels` the right answers, 0 or 1. The answer is the larger of the two logits at the last
-    position. The bias is model.unembed.b_U, of shape [2]. Begin with copy.deepcopy(model), so that the original stays as
-    it is.
+    position. The bias is model.unembed.b_U, of shape [2]. Begin with copy.deepcopy(model), so that the original stays
+    as it is.
     """
     logits = model(tokens)[:, -1].detach()
     lead = logits[:, 1] - logits[:, 0]
@@ -144,9 +144,10 @@ def repair_running_sum(model: ms.HookedTransformer) -> ms.HookedTransformer:
     "positive". Change nothing but the embedding of the step 3, model.embed.W_E[7].
 
     The model adds up steps with one attention head. Measure, for each step, the attention score that it gets from the
-    final "=", and what it adds to the logits when it is attended to (W_E @ W_V @ W_O @ W_U). Which of them says how large
-    a step is? Then make the step of 3 count one and a half times as much as the step of 2. The last position is 9, and
-    model.W_Q, W_K, W_V and W_O are [layer head d_model d_head] or [layer head d_head d_model].
+    final "=" (at position 9), and what it adds to the logits when it is attended to, W_E @ W_V @ W_O @ W_U. Which of
+    the two says how large a step is? Then make the step of 3 count one and a half times as much as the step of 2.
+    model.W_Q, W_K and W_V are [layer head d_model d_head], and W_O is [layer head d_head d_model]; scores are divided
+    by model.cfg.attn_scale.
     """
     query = (model.W_E[8] + model.W_pos[9]) @ model.W_Q[0, 0] + model.b_Q[0, 0]
     # The direction in which an embedding must move to gain score.
@@ -160,9 +161,9 @@ def repair_running_sum(model: ms.HookedTransformer) -> ms.HookedTransformer:
 def find_exceptions(model: ms.HookedTransformer, tokens: Int[Tensor, "input pos"]) -> Bool[Tensor, " input"]:
     """The inputs on which a mystery model departs from its rule.
 
-    On most inputs the model follows a rule; a rare exception is carried by a head of its own. So of all heads that change
-    any answer at all when they are mean-ablated, look for the one that changes the fewest: the inputs whose answers it
-    changes are the exceptions. Use your head_effects.
+    On most inputs the model follows a rule; a rare exception is carried by a head of its own. So of all heads that
+    change any answer at all when they are mean-ablated, look for the one that changes the fewest: the inputs whose
+    answers change without it are the exceptions. Use your head_effects.
     """
     effects = head_effects(model, tokens)
     effects[effects == 0] = torch.inf
