@@ -16,6 +16,7 @@ from mechscope.course.challenges.mystery import every_input, mystery
 from mechscope.course.challenges.subject import AskedTheModelError, Head, no_model_may_run
 from mechscope.course.challenges.task import Tokens
 from mechscope.course.trial import CheckFailedError, Mistake, Trial
+from mechscope.course.units.algorithmic.reference import head_effects
 
 ASKED = "Write down what the model does, so that you can tell without asking it."
 IN_PLACE = "You changed the model that was given to you. Change a copy.deepcopy of it."
@@ -129,14 +130,47 @@ def _mystery_inputs(seed: int, n: int) -> list[Tokens]:
 def check_find_exceptions(trial: Trial) -> None:
     # Mysteries with an even number have two layers: they are quicker to ablate.
     hidden = mystery(2 * trial.seed)
+    tokens = hidden.encode(_mystery_inputs(trial.seed, 150))
     with torch.no_grad():
-        trial.compare(hidden.model, hidden.encode(_mystery_inputs(trial.seed, 150)), what="the exceptions")
+        effects = head_effects(hidden.model, tokens)
+        trial.compare(hidden.model, tokens, effects, what="the exceptions")
 
 
 # Adversarial inputs
 
+IN_ORDER = (
+    "These lists are in order, and the model says so. Look for lists that it takes to be in order wrongly."
+)
+TOO_FAR = "Two neighbours are exchanged, but they differ too much. Which exchange is smallest?"
+SHUFFLED = "Lists as disordered as these are easy for the model. Which disorder is hard to notice?"
+ORDINARY = "Such sums are common in random lists, so the model knows them well. Which sums are rare?"
+NOT_RARE = "These sums are unusual, but not unusual enough: training still showed them often."
 
-def _check_adversarial(trial: Trial, name: str, n: int) -> None:
+
+def _about_lists(found: Sequence[Tokens]) -> str:
+    """Why lists of digits do not deceive the model."""
+    in_order = [list(row) == sorted(row) for row in found]
+    if sum(in_order) > len(found) / 2:
+        return IN_ORDER
+    return TOO_FAR if sum(map(_is_one_exchange, found)) > len(found) / 2 else SHUFFLED
+
+
+def _is_one_exchange(row: Tokens) -> bool:
+    for place in range(len(row) - 1):
+        exchanged = [*row[:place], row[place + 1], row[place], *row[place + 2 :]]
+        if exchanged == sorted(row) != list(row):
+            return True
+    return False
+
+
+def _about_sums(found: Sequence[Tokens]) -> str:
+    """Why lists of digits have sums that the model knows."""
+    sums = sorted(sum(map(int, row)) for row in found)
+    ordinary = [10 <= total <= 35 for total in sums]
+    return ORDINARY if sum(ordinary) > len(sums) / 2 else NOT_RARE
+
+
+def _check_adversarial(trial: Trial, name: str, n: int, diagnose: Callable[[Sequence[Tokens]], str]) -> None:
     subject = challenge(name)
     for seed in (trial.number(0, 1000), trial.number(1000, 2000)):
         found = _without_models(lambda seed=seed: trial.call(n, seed))
@@ -150,19 +184,15 @@ def _check_adversarial(trial: Trial, name: str, n: int) -> None:
         except ValueError as error:
             raise CheckFailedError(str(error), "", call) from None
         if not grade.passed:
-            same = _mistake_that(
-                trial,
-                lambda mistake, seed=seed, found=found: list(mistake.function(n, seed)) == list(found),
-            )
-            raise CheckFailedError(grade.words, same, call)
+            raise CheckFailedError(grade.words, diagnose(found) if grade.valid else "", call)
 
 
 def check_adversarial_sorted_list(trial: Trial) -> None:
-    _check_adversarial(trial, "sorted_list", trial.number(40, 60))
+    _check_adversarial(trial, "sorted_list", trial.number(40, 60), _about_lists)
 
 
 def check_adversarial_digit_sum(trial: Trial) -> None:
-    _check_adversarial(trial, "digit_sum", trial.number(15, 25))
+    _check_adversarial(trial, "digit_sum", trial.number(15, 25), _about_sums)
 
 
 # Repairs
@@ -178,7 +208,7 @@ def _check_repair(trial: Trial, subject: Challenge, parameter: str, arguments: S
     trial.require(not parameters_that_changed(subject.model, given), "the original has changed.", IN_PLACE)
     others = [name for name in parameters_that_changed(subject.model, repaired) if name != parameter]
     trial.require(not others, f"{', '.join(others)} changed as well as or instead of {parameter}.", ELSEWHERE)
-    grade = subject.grade_repair(repaired, seed=trial.seed, n=200)
+    grade = subject.grade_repair(repaired, seed=trial.seed, n=120)
     if not grade.passed:
 
         def does_the_same(mistake: Mistake) -> bool:

@@ -78,7 +78,7 @@ def _rather_small(n, seed):
 
     def draw():
         while True:
-            digits = rng.choices(range(4), k=5)
+            digits = rng.choices(range(3), k=5)
             if sum(digits) >= 5:
                 return digits
 
@@ -165,25 +165,16 @@ def _embedding_in_place(model):
 
 MISTAKES = {
     "adversarial_sorted_list": (
-        Mistake(_in_order, "These lists are in order, and the model says so."),
-        Mistake(
-            _shuffled, "Lists in a random order are easy for the model. Which disorder is hard to notice?"
-        ),
-        Mistake(
-            _exchanged_far,
-            "Two neighbours are exchanged, but they differ too much. Which exchange is smallest?",
-        ),
+        Mistake(_in_order, checks.IN_ORDER),
+        Mistake(_shuffled, checks.SHUFFLED),
+        Mistake(_exchanged_far, checks.TOO_FAR),
         Mistake(_again_and_again, ""),
-        Mistake(_descending, "Nothing is less sorted than this, and the model notices."),
+        Mistake(_descending, checks.SHUFFLED),
     ),
     "adversarial_digit_sum": (
-        Mistake(
-            _any_digits, "Ordinary lists are what the model was trained on. Which sums are rare among them?"
-        ),
-        Mistake(_middle_sums, "Sums in the middle are the most common ones, so the model knows them best."),
-        Mistake(
-            _rather_small, "The sums are small, but not small enough: training still showed enough of them."
-        ),
+        Mistake(_any_digits, checks.ORDINARY),
+        Mistake(_middle_sums, checks.ORDINARY),
+        Mistake(_rather_small, checks.NOT_RARE),
         Mistake(_same_list, ""),
     ),
     "repair_majority": (

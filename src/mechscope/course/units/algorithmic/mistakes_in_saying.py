@@ -165,29 +165,23 @@ def _unchanged(model, tokens):
     return 1 - reference.head_effects(model, tokens)
 
 
-def _ablated_exceptions(model, tokens, choose):
-    effects = reference.head_effects(model, tokens)
-    layer, head = divmod(int(choose(effects)), model.cfg.n_heads)
-
-    def ablate(z, hook):
-        z = z.clone()
-        z[:, :, head] = z[:, :, head].mean(0)
-        return z
-
-    logits = model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", ablate)])
-    return logits[:, -1].argmax(-1) != model(tokens)[:, -1].argmax(-1)
+def _chosen_head(model, tokens, effects, place):
+    """The exceptions, if the head with this flat number is taken for the one that carries them."""
+    chosen = torch.zeros(effects.numel())
+    chosen[int(place)] = 1
+    return reference.find_exceptions(model, tokens, chosen.view(effects.shape))
 
 
-def _largest_effect(model, tokens):
-    return _ablated_exceptions(model, tokens, lambda effects: effects.argmax())
+def _largest_effect(model, tokens, effects):
+    return _chosen_head(model, tokens, effects, effects.argmax())
 
 
-def _smallest_effect(model, tokens):
-    return _ablated_exceptions(model, tokens, lambda effects: effects.argmin())
+def _smallest_effect(model, tokens, effects):
+    return _chosen_head(model, tokens, effects, effects.argmin())
 
 
-def _where_the_rule_holds(model, tokens):
-    return ~reference.find_exceptions(model, tokens)
+def _where_the_rule_holds(model, tokens, effects):
+    return ~reference.find_exceptions(model, tokens, effects)
 
 
 IDLE = "A head that changes nothing was chosen. Look for the smallest effect above zero."

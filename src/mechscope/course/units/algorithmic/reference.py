@@ -14,7 +14,9 @@ import mechscope as ms
 def explain_brackets(tokens: tuple[str, ...]) -> str:
     """What the model of challenge("brackets") answers, "yes" or "no", to ten brackets such as ("(", ")", …).
 
-    It was asked whether they balance. Say what it does, not what it should do, and do not run it in here.
+    It was asked whether they balance. Say what it does, not what it should do, and do not run it in here. To look at
+    it: `from mechscope.course.challenges.challenge import challenge`, and then, for example,
+    challenge("brackets").answers([tuple("(()())()()")]).
     """
     return "yes" if tokens.count("(") == tokens.count(")") else "no"
 
@@ -158,16 +160,19 @@ def repair_running_sum(model: ms.HookedTransformer) -> ms.HookedTransformer:
     return repaired
 
 
-def find_exceptions(model: ms.HookedTransformer, tokens: Int[Tensor, "input pos"]) -> Bool[Tensor, " input"]:
+def find_exceptions(
+    model: ms.HookedTransformer,
+    tokens: Int[Tensor, "input pos"],
+    effects: Float[Tensor, "layer head"],
+) -> Bool[Tensor, " input"]:
     """The inputs on which a mystery model departs from its rule.
 
-    On most inputs the model follows a rule; a rare exception is carried by a head of its own. So of all heads that
-    change any answer at all when they are mean-ablated, look for the one that changes the fewest: the inputs whose
-    answers change without it are the exceptions. Use your head_effects.
+    On most inputs the model follows a rule; a rare exception is carried by a head of its own. `effects` is what
+    head_effects gives for these inputs. Of all heads that change any answer at all when they are mean-ablated, take the
+    one that changes the fewest: the inputs whose answers change without it are the exceptions.
     """
-    effects = head_effects(model, tokens)
-    effects[effects == 0] = torch.inf
-    layer, head = divmod(int(effects.argmin()), model.cfg.n_heads)
+    some = torch.where(effects > 0, effects, torch.inf)
+    layer, head = divmod(int(some.argmin()), model.cfg.n_heads)
 
     def ablate(z: Tensor, hook: object) -> Tensor:
         z = z.clone()
