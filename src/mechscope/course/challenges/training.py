@@ -120,9 +120,10 @@ def main(names: Sequence[str], seeds: Sequence[int] = (SHIPPED_SEED,)) -> None:
             begun = time.perf_counter()
             model = train(task, seed)
             model.half().float()
-            found = {**measure(task, model), "seconds": round(time.perf_counter() - begun, 1)}
+            found = measure(task, model)
             figures.setdefault(task.name, {})[str(seed)] = found
-            sys.stdout.write(f"{task.name} seed {seed}: {found}\n")
+            seconds = time.perf_counter() - begun
+            sys.stdout.write(f"{task.name} seed {seed}: {found} in {seconds:.0f} s\n")
             sys.stdout.flush()
             if seed == SHIPPED_SEED:
                 state = {name: weight.half().contiguous() for name, weight in model.named_parameters()}
