@@ -72,6 +72,20 @@ def _any_letters(rng: random.Random) -> Tokens:
     return tuple(rng.choices(some, k=LONG))
 
 
+# Subtraction
+
+MODULUS = 31
+RESIDUES = tuple(map(str, range(MODULUS)))
+
+
+def _pair(rng: random.Random) -> Tokens:
+    return rng.choice(RESIDUES), rng.choice(RESIDUES)
+
+
+def _difference(tokens: Tokens) -> str:
+    return str((int(tokens[0]) - int(tokens[1])) % MODULUS)
+
+
 # Reversal
 
 REVERSED = 6
@@ -140,6 +154,19 @@ LOOKUPS = (
         steps=2_500,
     ),
     ChallengeTask(
+        name="subtraction",
+        question=f"What is the first number minus the second, modulo {MODULUS}?",
+        alphabet=RESIDUES,
+        labels=RESIDUES,
+        length=2,
+        rule=_difference,
+        draw=_pair,
+        draw_any=_pair,
+        shape=Shape(n_layers=1, n_heads=4, d_model=48, d_mlp=96),
+        steps=4_000,
+        weight_decay=1.0,
+    ),
+    ChallengeTask(
         name="reversal",
         question="Which letter stands at the given place, from 1 to 6, when the six letters are read backwards?",
         alphabet=(*REVERSED_LETTERS, *PLACES),
@@ -153,4 +180,4 @@ LOOKUPS = (
         is_valid=_is_word_and_place,
     ),
 )
-"""Five of the eleven tasks."""
+"""Six of the eleven tasks."""
