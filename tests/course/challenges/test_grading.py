@@ -27,7 +27,7 @@ def test_a_program_is_graded_by_the_answers_of_the_model_and_not_by_the_rule() -
     )
     assert same_number.passed
     assert same_number.score == 1
-    # Of 252 inputs with five of each, 42 balance; all others are as many as 1,024 leaves.
+    # 252 inputs have five of each, and 42 of these balance: the rule and the model differ on 210.
     assert "and the true one on 79.5%" in same_number.words
     rule = subject.grade_explanation(subject.rule, everything)
     assert not rule.passed

@@ -1,4 +1,4 @@
-"""Unit A: induction heads."""
+"""Unit A: algorithmic challenges."""
 
 from mechscope.lazy import attach_modules
 
