@@ -92,9 +92,14 @@ def impostors(code: ExerciseCode) -> dict[str, Callable[..., Any]]:
             return torch.randn(value.shape, generator=generator, dtype=value.dtype)
         if isinstance(value, Tensor):
             return torch.randint(0, 5, value.shape, generator=generator).to(value.dtype)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, bool):
+            return bool(torch.randint(0, 2, (), generator=generator))
+        if isinstance(value, int):
             return int(torch.randint(0, 100, (), generator=generator))
-        return float(torch.randn((), generator=generator)) if isinstance(value, float) else value
+        if isinstance(value, float):
+            return float(torch.randn((), generator=generator))
+        # Text, models and whatever else: of the right kind, and of no use.
+        return "random" if isinstance(value, str) else None
 
     def zero(value: Any) -> Any:
         return torch.zeros_like(value) if isinstance(value, Tensor) else type(value)()

@@ -22,6 +22,7 @@ ORDER = (
     "induction",
     "ioi",
     "sparse_autoencoders",
+    "algorithmic",
     "research",
 )
 """The folders of the units, in the order of the course."""
