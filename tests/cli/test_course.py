@@ -56,7 +56,7 @@ def test_from_an_empty_folder_to_the_first_exercise(place: Path, capsys: pytest.
     # What has passed is not run again with its unit; exercises that nobody has begun say so.
     assert course("check", "P") == 1
     shown = capsys.readouterr().out
-    assert "1 of 9 exercises pass (1 passed earlier and have not changed since)." in shown
+    assert "1 of 21 exercises pass (1 passed earlier and have not changed since)." in shown
 
 
 def test_hints_come_one_by_one_and_the_solution_after_trying(

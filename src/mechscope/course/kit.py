@@ -57,3 +57,30 @@ def largest_tensor(call: Callable[[], Any]) -> int:
     with _Largest() as watched:
         call()
     return watched.bytes
+
+
+class _Counted(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(call: Callable[[], Any]) -> int:
+    """How many operations of torch run during a call: a loop in Python shows, whatever it looks like."""
+    with _Counted() as counted:
+        call()
+    return counted.count
+
+
+def multiplications(call: Callable[[], Any]) -> int:
+    """How many multiplications of numbers the matrix products take that run during a call."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counted:
+        call()
+    # A multiplication and the addition that follows it count as two.
+    return counted.get_total_flops() // 2

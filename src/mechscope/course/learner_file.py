@@ -143,7 +143,7 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
             f"{error.name} is not installed.",
             line,
             source,
-            "The exercises need torch, einops and numpy only; they are installed with mechscope.",
+            "The exercises need torch, einops, numpy and plotly only; they are installed with mechscope.",
         )
     if isinstance(error, SystemExit):
         return LearnerError(

@@ -92,7 +92,10 @@ def impostors(code: ExerciseCode) -> dict[str, Callable[..., Any]]:
             return torch.randn(value.shape, generator=generator, dtype=value.dtype)
         if isinstance(value, Tensor):
             return torch.randint(0, 5, value.shape, generator=generator).to(value.dtype)
-        return float(torch.randn((), generator=generator)) if isinstance(value, float) else value
+        if isinstance(value, float):
+            return float(torch.randn((), generator=generator))
+        # What has no shape, such as a word or a figure, is left empty.
+        return value if isinstance(value, int) else type(value)()
 
     def zero(value: Any) -> Any:
         return torch.zeros_like(value) if isinstance(value, Tensor) else type(value)()

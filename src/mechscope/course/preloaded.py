@@ -7,10 +7,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import einops
 import numpy
+import plotly.graph_objects
 import torch
 
 from mechscope.course import checking
 
 torch.set_num_threads(1)
 
-__all__ = ["checking", "einops", "numpy", "torch"]
+__all__ = ["checking", "einops", "numpy", "plotly", "torch"]

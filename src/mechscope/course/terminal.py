@@ -30,6 +30,8 @@ def show_result(
     """
     if result.status == "passed":
         console.print(Text.assemble(("✓ ", "bold green"), (exercise.id, "bold"), f"  {exercise.title}"))
+        for note in result.notes:
+            console.print(Text(f"  {note}"))
         _show_printed(console, result)
         if following is not None:
             console.print(Text(f"  Next: {following.id}  {following.title}", "dim"))

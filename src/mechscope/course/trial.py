@@ -66,6 +66,11 @@ class Trial:
         self.mistakes = mistakes
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        """Tell the learner something that the check found out and that is no fault, if the function passes."""
+        self.notes.append(sentence)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, of shape `shape`."""
