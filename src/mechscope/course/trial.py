@@ -105,7 +105,8 @@ class Trial:
         given = copy.deepcopy((arguments, options))
         answer = self.function(*given[0], **given[1])
         for name, one, other in self._named(arguments, options, given):
-            if isinstance(other, Tensor) and not is_same(one, other, 0, 0):
+            tensors = zip(_tensors(one), _tensors(other), strict=False)
+            if not all(is_same(before, after, 0, 0) for before, after in tensors):
                 raise CheckFailedError(
                     f"your function changed its argument {name}.",
                     "Operations such as x -= y, x[0] = y or x.add_(y) change the caller's tensor; make a new one.",
@@ -206,6 +207,15 @@ class Trial:
         one = dict(zip(names, arguments, strict=False)) | dict(options)
         other = one if given is None else dict(zip(names, given[0], strict=False)) | given[1]
         return [(name, one[name], other[name]) for name in one]
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """The tensors in a value, those in lists, tuples and dictionaries included."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [tensor for each in value for tensor in _tensors(each)] if isinstance(value, list | tuple) else []
 
 
 def _plain_signature(function: Callable[..., Any]) -> str:

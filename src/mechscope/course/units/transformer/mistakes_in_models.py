@@ -157,6 +157,21 @@ def _step_unscaled(x, weights, keys, values):
     return _step_with(x, scaled, keys, values)
 
 
+def _all_queries(x, weights, keys, values):
+    q, k, v = (
+        torch.einsum("bm, hmd -> bhd", x, weights[f"W_{name}"]) + weights[f"b_{name}"] for name in "QKV"
+    )
+    keys, values = torch.cat([keys, k[:, None]], 1), torch.cat([values, v[:, None]], 1)
+    pattern = reference.attention_pattern(q[:, None].expand_as(keys), keys)
+    mixed = torch.einsum("bhqk, bkhd -> bqhd", pattern, values)
+    out = torch.einsum("bqhd, hdm -> bqm", mixed, weights["W_O"]) + weights["b_O"]
+    return out[:, -1], keys, values
+
+
+TOO_MUCH_WORK = (
+    "Only the new position needs a query. Leave out the query axis: scores are [batch, head, earlier + 1]."
+)
+
 # Llama's variants
 
 
@@ -251,6 +266,7 @@ MISTAKES = {
         Mistake(_blind_to_itself, "The new position does not see itself."),
         Mistake(_nothing_kept, "The keys and values that you return lack the new position."),
         Mistake(_step_unscaled, "The scores were not divided by the square root of d_head."),
+        Mistake(_all_queries, TOO_MUCH_WORK),
     ),
     "rms_norm": (
         Mistake(_rms_centred, "You subtracted the mean: this is LayerNorm. RMSNorm leaves the mean alone."),
