@@ -159,7 +159,7 @@ def lesson(command: Lesson) -> int:
     else:
         following = _session(command.folder).next_exercise()
         unit = find_unit(following.unit) if following else all_units()[0]
-    terminal.show_lesson(_console(), unit, unit.lesson.read_text(encoding="utf-8"))
+    terminal.show_lesson(_console(), unit, unit.lesson_text)
     return 0
 
 
