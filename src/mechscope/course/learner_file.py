@@ -157,6 +157,9 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
         raise error
     name = type(error).__name__
     text = str(error).strip().splitlines()
+    if name == "EinopsError":
+        # The first line repeats the pattern; what is wrong with it stands in the last.
+        text = [f"{text[-1].strip()} ({' '.join(each.strip() for each in text[1:-1])})"]
     return LearnerError(
         f"{name}: {text[0] if text else 'without a message'}", line, source, _usual_meaning(error)
     )
@@ -164,6 +167,19 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
 
 TOO_LARGE = "Look for a product of two large axes, such as pixels by pixels for every image."
 """What to do about code that needs too much memory."""
+
+
+USUAL_IMPORTS = {
+    "np": "Add `import numpy as np` at the top of the file.",
+    "F": "Add `import torch.nn.functional as F` at the top of the file.",
+    "nn": "Add `from torch import nn` at the top of the file.",
+    "einops": "Add `import einops` at the top of the file.",
+    **{
+        name: f"Write einops.{name}, or add `from einops import {name}` at the top of the file."
+        for name in ("rearrange", "reduce", "repeat", "einsum")
+    },
+}
+"""What to do about a name that is usually imported."""
 
 
 def _usual_meaning(error: BaseException) -> str:
@@ -175,7 +191,8 @@ def _usual_meaning(error: BaseException) -> str:
     if "has no attribute" in text and "NoneType" in text:
         return "Something is None here. Does the function that you call end with `return`?"
     if isinstance(error, NameError):
-        return "A name is used before it gets a value. Is it misspelt?"
+        wanted = USUAL_IMPORTS.get(getattr(error, "name", "") or "")
+        return wanted or "A name is used before it gets a value. Is it misspelt?"
     return ""
 
 

@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import einops
+import jaxtyping
 import numpy
 import plotly.graph_objects
 import torch
@@ -14,4 +15,4 @@ from mechscope.course import checking
 
 torch.set_num_threads(1)
 
-__all__ = ["checking", "einops", "numpy", "plotly", "torch"]
+__all__ = ["checking", "einops", "jaxtyping", "numpy", "plotly", "torch"]

@@ -120,6 +120,7 @@ class Trial:
         rtol: float = 1e-4,
         atol: float = 1e-5,
         what: str = "the result",
+        names: Sequence[str] = (),
         **options: Any,
     ) -> Any:
         """Ask the learner's function and the reference the same, and return the learner's answer.
@@ -128,6 +129,7 @@ class Trial:
             rtol: relative tolerance.
             atol: absolute tolerance.
             what: what the answer is called if it is wrong.
+            names: what the values of a tuple or list are called.
 
         Raises:
             CheckFailedError: if the answers differ, with the known mistake that gives this answer.
@@ -135,7 +137,7 @@ class Trial:
         given = copy.deepcopy((arguments, options))
         wanted = self.reference(*given[0], **given[1])
         got = self.call(*arguments, **options)
-        if problem := difference(got, wanted, rtol, atol, what):
+        if problem := difference(got, wanted, rtol, atol, what, names):
             diagnosis = self._known_mistake(arguments, options, got, wanted, rtol, atol)
             diagnosis = diagnosis or simple_cause(got, wanted, rtol, atol)
             raise CheckFailedError(problem, diagnosis, self.in_words(arguments, options))
@@ -168,8 +170,11 @@ class Trial:
         except CheckFailedError:
             raise
         except Exception as other:
+            first = next(iter(str(other).strip().splitlines()), "")
             raise CheckFailedError(
-                f"{problem} It raised {type(other).__name__}: {other}", "", words
+                f"{problem} It raised {type(other).__name__}{': ' * bool(first)}{first}",
+                f"Test for it yourself, before the calculation, and raise {error.__name__}(...) with a sentence.",
+                words,
             ) from None
         raise CheckFailedError(problem, "", words)
 

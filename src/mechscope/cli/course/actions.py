@@ -31,6 +31,9 @@ from mechscope.course.unit import Exercise, all_units, find_exercises, find_unit
 from mechscope.course.watching import SavedExercises, saves
 from mechscope.storage.files import write_atomically
 
+MANY = 4
+"""From so many checks on, preparing for them takes less time than it saves."""
+
 
 def start(command: Start) -> int:
     """Write the learner's folder."""
@@ -86,6 +89,8 @@ def check(command: Check) -> int:
     states = session.progress.states()
     results = []
     finished = 0
+    if len(exercises) >= MANY:
+        session.runner.warm_up()
     for exercise in exercises:
         if (
             not command.again

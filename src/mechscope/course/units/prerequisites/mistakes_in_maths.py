@@ -14,6 +14,12 @@ from mechscope.course.units.prerequisites import reference
 
 UNDERFLOW = "A product of many densities underflows to 0. Add logarithms instead of multiplying densities."
 
+NOT_A_BASIS = "The columns of this matrix are not a basis, and your function does not say so."
+REFUSES_TOO_MUCH = (
+    "Numbers are rounded, so Q.T @ Q is never exactly the identity: compare with torch.allclose. And an orthonormal "
+    "matrix may have determinant -1."
+)
+
 # Change of basis
 
 
@@ -31,6 +37,12 @@ def _as_if_orthonormal(basis, vector):
 
 def _never_refuses(basis, vector):
     return torch.linalg.pinv(basis) @ vector
+
+
+def _exact_determinant(basis, vector):
+    if torch.linalg.det(basis) == 0:
+        raise ValueError("the determinant is 0.")
+    return torch.linalg.solve(basis, vector)
 
 
 # Rank
@@ -56,6 +68,11 @@ def _one_too_many(matrix, rank):
 def _without_values(matrix, rank):
     U, _, Vh = _parts(matrix)
     return U[:, :rank] @ Vh[:rank]
+
+
+def _V_not_transposed(matrix, rank):
+    U, S, Vh = _parts(matrix)
+    return U[:, :rank] * S[:rank] @ Vh.T[:rank]
 
 
 def _rows_kept(matrix, rank):
@@ -88,6 +105,18 @@ def _determinant_only(vectors, Q):
     return vectors @ Q.T
 
 
+def _exactly_orthonormal(vectors, Q):
+    if not torch.equal(Q.T @ Q, torch.eye(len(Q))):
+        raise ValueError("Q is not orthonormal.")
+    return vectors @ Q.T
+
+
+def _determinant_one(vectors, Q):
+    if abs(float(torch.linalg.det(Q)) - 1) > 1e-4:
+        raise ValueError("the determinant is not 1.")
+    return reference.rotate(vectors, Q)
+
+
 # Eigenvectors
 
 
@@ -106,6 +135,19 @@ def _size_only(matrix, start, steps):
 def _norm_as_value(matrix, start, steps):
     _, vector = reference.power_iteration(matrix, start, steps)
     return float((matrix @ vector).norm()), vector
+
+
+def _by_largest_entry(matrix, start, steps):
+    vector = start
+    for _ in range(steps):
+        vector = matrix @ vector
+        vector = vector / vector.max()
+    return float(vector @ matrix @ vector), vector
+
+
+def _solved_exactly(matrix, start, steps):
+    values, vectors = torch.linalg.eigh(matrix)
+    return float(values[-1]), vectors[:, -1]
 
 
 def _one_step_more(matrix, start, steps):
@@ -127,6 +169,12 @@ def _relu_forgotten(x, W1, b1, W2, b2, gradient):
 def _relu_of_gradient(x, W1, b1, W2, b2, gradient):
     hidden_gradient = (gradient @ W2.T).relu()
     return x.T @ hidden_gradient, hidden_gradient.sum(0), (x @ W1 + b1).relu().T @ gradient, gradient.sum(0)
+
+
+def _times_hidden(x, W1, b1, W2, b2, gradient):
+    hidden = (x @ W1 + b1).relu()
+    hidden_gradient = gradient @ W2.T * hidden
+    return x.T @ hidden_gradient, hidden_gradient.sum(0), hidden.T @ gradient, gradient.sum(0)
 
 
 def _without_first_bias(x, W1, b1, W2, b2, gradient):
@@ -240,14 +288,17 @@ MISTAKES = {
         ),
         Mistake(_rows, "This takes the rows of `basis` as the basis vectors; they are its columns."),
         Mistake(_as_if_orthonormal, "The transpose is the inverse only for an orthonormal basis."),
-        Mistake(
-            _never_refuses, "The columns of this matrix are not a basis, and your function does not say so."
-        ),
+        Mistake(_never_refuses, NOT_A_BASIS),
+        Mistake(_exact_determinant, NOT_A_BASIS),
     ),
     "low_rank": (
         Mistake(_smallest_kept, "You kept the smallest singular values. The largest ones carry the matrix."),
         Mistake(_removed, "You returned what is left over. The approximation is what you took away."),
         Mistake(_one_too_many, "You kept one singular value too many."),
+        Mistake(
+            _V_not_transposed,
+            "You used V where its transpose belongs: torch.svd returns V, and torch.linalg.svd returns Vh.",
+        ),
         Mistake(_without_values, "The singular values themselves are missing between U and Vh."),
         Mistake(
             _rows_kept,
@@ -268,11 +319,21 @@ MISTAKES = {
         Mistake(
             _determinant_only, "This matrix changes lengths or angles, and your function does not refuse it."
         ),
+        Mistake(_exactly_orthonormal, REFUSES_TOO_MUCH),
+        Mistake(_determinant_one, REFUSES_TOO_MUCH),
     ),
     "power_iteration": (
         Mistake(_never_scaled, "The vector was not scaled to length 1 after each step."),
         Mistake(_size_only, "An eigenvalue has a sign: v · (matrix v) gives it, a length does not."),
         Mistake(_norm_as_value, "An eigenvalue has a sign: v · (matrix v) gives it, a length does not."),
+        Mistake(
+            _by_largest_entry, "You divided by the largest entry. Length 1 means dividing by vector.norm()."
+        ),
+        Mistake(
+            _solved_exactly,
+            "This is the last eigenvalue of eigh: the largest, which need not be the one of largest magnitude. "
+            "Return what `steps` steps from `start` give.",
+        ),
         Mistake(_one_step_more, "This took one step too many."),
         Mistake(_one_step_less, "This took one step too few."),
     ),
@@ -281,6 +342,10 @@ MISTAKES = {
         Mistake(
             _relu_of_gradient,
             "You applied the ReLU to the gradient. What counts is whether its input was positive.",
+        ),
+        Mistake(
+            _times_hidden,
+            "You multiplied by the hidden values. The slope of a ReLU is 1 where its input is positive, else 0.",
         ),
         Mistake(_without_first_bias, "Which units were active depends on b1, too."),
         Mistake(

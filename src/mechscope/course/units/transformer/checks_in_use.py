@@ -65,7 +65,7 @@ def check_train(trial: Trial) -> None:
         for name, weight in starting_weights(d_vocab, pos, 8, 2, n_layers, trial.generator).items()
     }
     texts = trial.whole(0, d_vocab, steps, 3, pos)
-    trial.compare(weights, n_layers, texts, 0.05, what="the trained weights and the losses")
+    trial.compare(weights, n_layers, texts, 0.05, names=("the trained weights", "the losses"))
     names, sentences = torch.randperm(D_VOCAB, generator=trial.generator), 3
     texts = stories(50 * 16, sentences, names, trial.generator)
     held_out = stories(100, sentences, names, trial.generator)
@@ -164,7 +164,13 @@ def check_attention_step(trial: Trial) -> None:
         for name in "KV"
     )
     out, _, _ = trial.compare(
-        text[:, -1], weights, keys, values, rtol=1e-3, atol=1e-4, what="output, keys and values"
+        text[:, -1],
+        weights,
+        keys,
+        values,
+        rtol=1e-3,
+        atol=1e-4,
+        names=("the output", "the keys", "the values"),
     )
     whole = reference.attention(text, weights)[:, -1]
     trial.require(
