@@ -160,13 +160,19 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
     if name == "EinopsError":
         # The first line repeats the pattern; what is wrong with it stands in the last.
         text = [f"{text[-1].strip()} ({' '.join(each.strip() for each in text[1:-1])})"]
-    return LearnerError(
-        f"{name}: {text[0] if text else 'without a message'}", line, source, _usual_meaning(error)
-    )
+    meaning = " ".join(filter(None, (_usual_meaning(error), _caller(error, path))))
+    return LearnerError(f"{name}: {text[0] if text else 'without a message'}", line, source, meaning)
 
 
 TOO_LARGE = "Look for a product of two large axes, such as pixels by pixels for every image."
 """What to do about code that needs too much memory."""
+
+
+def _caller(error: BaseException, path: Path) -> str:
+    """Where in the learner's file the function was called in which the error was raised, if it was called there."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    calls = [frame for frame in frames if frame.name != frames[-1].name and not frame.name.startswith("<")]
+    return f"{frames[-1].name} was called from line {calls[-1].lineno}: {calls[-1].line}" if calls else ""
 
 
 USUAL_IMPORTS = {
@@ -190,6 +196,12 @@ def _usual_meaning(error: BaseException) -> str:
         return "Two tensors have different dtypes, such as whole numbers and floating-point numbers: use .float()."
     if "has no attribute" in text and "NoneType" in text:
         return "Something is None here. Does the function that you call end with `return`?"
+    if "does not require grad" in text:
+        return "Autograd follows only tensors with requires_grad: copy the weights, and call requires_grad_() on them."
+    if "Expected target size" in text:
+        return "cross_entropy expects the classes on axis 1. Make one axis of batch and positions: .flatten(0, 1)."
+    if isinstance(error, KeyError):
+        return "The dictionary has no such key. Print the keys that it has: print(list(weights))."
     if isinstance(error, NameError):
         wanted = USUAL_IMPORTS.get(getattr(error, "name", "") or "")
         return wanted or "A name is used before it gets a value. Is it misspelt?"

@@ -109,7 +109,8 @@ class Trial:
             if not all(is_same(before, after, 0, 0) for before, after in tensors):
                 raise CheckFailedError(
                     f"your function changed its argument {name}.",
-                    "Operations such as x -= y, x[0] = y or x.add_(y) change the caller's tensor; make a new one.",
+                    "Operations such as x -= y, x[0] = y or x.add_(y), and an optimizer's step, change the tensor that "
+                    "they are given. Make a new one, or work on a copy.",
                     self.in_words(arguments, options),
                 )
         return answer

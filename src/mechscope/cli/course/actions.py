@@ -119,7 +119,7 @@ def _check_one(console: Console, session: CourseSession, exercise: Exercise, see
             f"[dim]Checking {exercise.id}, which may take up to {exercise.seconds:.0f} seconds …[/dim]"
         )
     result = session.check(exercise, seed)
-    terminal.show_result(console, result, exercise, session.next_exercise())
+    terminal.show_result(console, result, exercise, session.next_exercise(exercise))
     if result.status == "passed":
         _celebrate(console, session, exercise)
     return result

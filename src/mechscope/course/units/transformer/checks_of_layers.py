@@ -181,7 +181,7 @@ def _bundled() -> tuple[HookedTransformer, str]:
     """A trained model that comes with mechscope, and a text that it can continue."""
     import mechscope as ms
 
-    prompt = "Then, Mary and John went to the store. John gave a bottle to"
+    prompt = "On Monday morning, Anna and Peter met at the library, and Peter handed a book to"
     return ms.load_model("ioi-twin", process=False), prompt
 
 

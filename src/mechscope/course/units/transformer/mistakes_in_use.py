@@ -25,6 +25,10 @@ def _probabilities(x, weights):
     return reference.unembed(x, weights).softmax(-1)
 
 
+def _log_probabilities(x, weights):
+    return reference.unembed(x, weights).log_softmax(-1)
+
+
 def _last_position(x, weights):
     return reference.unembed(x, weights)[:, -1]
 
@@ -56,6 +60,10 @@ def _gradients_add_up(weights, n_layers, texts, rate):
 
 def _gradient_descent(weights, n_layers, texts, rate):
     return _trained(weights, n_layers, texts, rate, optimizer=torch.optim.SGD)
+
+
+def _weight_decay(weights, n_layers, texts, rate):
+    return _trained(weights, n_layers, texts, rate, optimizer=torch.optim.AdamW)
 
 
 def _uphill(weights, n_layers, texts, rate):
@@ -170,6 +178,7 @@ MISTAKES = {
         Mistake(_no_norm, "The last LayerNorm, ln_final, is missing."),
         Mistake(_no_bias, "b_U is missing."),
         Mistake(_probabilities, "These are probabilities. Logits come before the softmax."),
+        Mistake(_log_probabilities, "These are log-probabilities. Logits come before the softmax."),
         Mistake(_last_position, "This is the last position only. Every position predicts its next token."),
     ),
     "train": (
@@ -179,6 +188,9 @@ MISTAKES = {
         ),
         Mistake(
             _gradient_descent, "This is plain gradient descent (SGD). The exercise asks for torch.optim.Adam."
+        ),
+        Mistake(
+            _weight_decay, "This is AdamW, which also makes all weights smaller. The exercise asks for Adam."
         ),
         Mistake(_uphill, "The loss went up: you followed the gradient instead of going against it."),
         Mistake(
