@@ -185,7 +185,7 @@ def list_exercises(command: List) -> int:
             state = asdict(state_of(states, exercise))
             print(json.dumps({"exercise": exercise.id, "title": exercise.title, **state}))
     else:
-        terminal.show_list(_console(), exercises, states)
+        terminal.show_list(_console(), exercises, states, progress.minutes())
     return _warn(progress)
 
 
@@ -205,7 +205,7 @@ def status(command: Status) -> int:
         print(json.dumps(units))
     else:
         following = next_exercise(states)
-        terminal.show_status(_console(), all_units(), states, following)
+        terminal.show_status(_console(), all_units(), states, following, progress.minutes())
     return _warn(progress)
 
 
