@@ -8,11 +8,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import einops
 import jaxtyping
 import numpy
-import plotly.graph_objects
+import plotly.graph_objects as graph_objects
 import torch
 
 from mechscope.course import checking
 
 torch.set_num_threads(1)
 
-__all__ = ["checking", "einops", "jaxtyping", "numpy", "plotly", "torch"]
+__all__ = ["checking", "einops", "graph_objects", "jaxtyping", "numpy", "torch"]

@@ -109,7 +109,8 @@ def check_power_iteration(trial: Trial) -> None:
 # Backpropagation
 
 
-def _weighted_output(x: Tensor, W1: Tensor, W2: Tensor, b2: Tensor, gradient: Tensor, b1: Tensor) -> Tensor:
+def _weighted_output(inputs: list[Tensor], b1: Tensor) -> Tensor:
+    x, W1, W2, b2, gradient = inputs
     return (((x @ W1 + b1).relu() @ W2 + b2) * gradient).sum()
 
 
@@ -124,7 +125,7 @@ def check_mlp_backward(trial: Trial) -> None:
         # The gradient of b1 says what a small change of b1 does, up to the kink of a ReLU: measured in float64.
         step = 1e-6 * trial.normal(hidden).double()
         inputs = [each.double() for each in (x, W1, W2, b2, gradient)]
-        up, down = (_weighted_output(*inputs, b1.double() + sign * step) for sign in (1, -1))
+        up, down = (_weighted_output(inputs, b1.double() + sign * step) for sign in (1, -1))
         slope = float((up - down) / 2)
         trial.require(
             abs(slope - float(found[1].double() @ step))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import plotly.graph_objects as go
 import torch
@@ -15,7 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from mechscope.course.comparison import describe
-from mechscope.course.trial import Trial
+from mechscope.course.trial import CheckFailedError, Trial
 from mechscope.course.units.prerequisites.mistakes_in_training import (
     EXCHANGED,
     FROM_ONE,
@@ -79,15 +80,16 @@ def check_make_figure(trial: Trial) -> None:
     train, test = (trial.uniform(steps, high=3).tolist() for _ in range(2))
     title = f"Loss of network {trial.number(0, 1000)}"
     figure = trial.call(train, test, title)
-    trial.require(
-        isinstance(figure, go.Figure),
-        f"a plotly Figure is expected, not {describe(figure)}.",
-        "Return the figure itself. figure.show() returns None." if figure is None else "",
-    )
-    lines = [line for line in figure.data if isinstance(line, go.Scatter)]
+    if not isinstance(figure, go.Figure):
+        raise CheckFailedError(
+            f"a plotly Figure is expected, not {describe(figure)}.",
+            "Return the figure itself. figure.show() returns None." if figure is None else "",
+        )
+    shapes: Any = figure.data
+    lines = [line for line in shapes if isinstance(line, go.Scatter)]
     trial.require(len(lines) == 2, f"the figure has {len(lines)} lines.", ONE_CURVE)
     trial.require(all(line.name for line in lines), "a line of the figure has no name.", NO_NAMES)
-    shown = {str(line.name): line for line in lines}
+    shown: dict[str, Any] = {str(line.name): line for line in lines}
     trial.require(
         set(shown) == {"train", "test"},
         f"the lines are named {' and '.join(sorted(shown))}; train and test are expected.",
@@ -100,9 +102,10 @@ def check_make_figure(trial: Trial) -> None:
         # Without x, plotly counts from 0.
         x = list(range(steps)) if line.x is None else [int(value) for value in line.x]
         trial.require(x == list(range(steps)), f"the line named {name} begins at step {x[0]}.", FROM_ONE)
-    axes = [figure.layout.xaxis.title.text or "", figure.layout.yaxis.title.text or ""]
+    layout: Any = figure.layout
+    axes = [layout.xaxis.title.text or "", layout.yaxis.title.text or ""]
     trial.require(all(axes), "an axis of the figure has no title.", NO_AXES)
     trial.require("step" in axes[0].lower(), f"the horizontal axis shows steps, but is called {axes[0]!r}.")
     trial.require("loss" in axes[1].lower(), f"the vertical axis shows the loss, but is called {axes[1]!r}.")
     trial.require("nat" in axes[1].lower(), f"{axes[1]!r} does not say in which unit.", NO_UNIT)
-    trial.require((figure.layout.title.text or "") == title, f"the title is not {title!r}.", NO_TITLE)
+    trial.require((layout.title.text or "") == title, f"the title is not {title!r}.", NO_TITLE)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from mechscope.course.trial import Mistake
@@ -37,7 +39,7 @@ def _last_position(x, weights):
 
 
 def _trained(
-    weights, n_layers, texts, rate, *, optimizer=torch.optim.Adam, cleared=True, sign=1, after=False
+    weights, n_layers, texts, rate, *, optimizer: Any = torch.optim.Adam, cleared=True, sign=1, after=False
 ):
     trained = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
     steps = optimizer(trained.values(), lr=rate)
