@@ -159,7 +159,8 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
     text = str(error).strip().splitlines()
     if name == "EinopsError":
         # The first line repeats the pattern; what is wrong with it stands in the last.
-        text = [f"{text[-1].strip()} ({' '.join(each.strip() for each in text[1:-1])})"]
+        where = " ".join(each.strip() for each in text[1:-1]).replace(" Additional info: {}.", "")
+        text = [f"{text[-1].strip()} ({where})"]
     meaning = " ".join(filter(None, (_usual_meaning(error), _caller(error, path))))
     return LearnerError(f"{name}: {text[0] if text else 'without a message'}", line, source, meaning)
 

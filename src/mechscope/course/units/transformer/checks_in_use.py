@@ -67,21 +67,21 @@ def check_train(trial: Trial) -> None:
     texts = trial.whole(0, d_vocab, steps, 3, pos)
     trial.compare(weights, n_layers, texts, 0.05, names=("the trained weights", "the losses"))
     names, sentences = torch.randperm(D_VOCAB, generator=trial.generator), 3
-    texts = stories(40 * 16, sentences, names, trial.generator)
+    texts = stories(60 * 16, sentences, names, trial.generator)
     held_out = stories(100, sentences, names, trial.generator)
     weights = starting_weights(D_VOCAB, SENTENCE * sentences, 32, 2, 1, trial.generator)
-    trained, _ = trial.function(weights, 1, texts.view(40, 16, -1), 0.01)
+    trained, _ = trial.function(weights, 1, texts.view(60, 16, -1), 0.01)
     with torch.no_grad():
         loss = float(reference.language_model_loss(reference.gpt(held_out, trained, 1), held_out))
     pairs = NGram(D_VOCAB, n=2).fit(texts).log_probabilities(held_out)
     bigram = -float(pairs[:, :-1].gather(-1, held_out[:, 1:, None]).mean())
     trial.require(
         loss < bigram,
-        f"after 40 steps on little stories the loss on held-out ones is {loss:.2f} nats per token; counting pairs of "
+        f"after 60 steps on little stories the loss on held-out ones is {loss:.2f} nats per token; counting pairs of "
         f"tokens gives {bigram:.2f}.",
     )
     trial.note(
-        f"After 40 steps on little stories your model's loss on held-out ones is {loss:.2f} nats per token; counting "
+        f"After 60 steps on little stories your model's loss on held-out ones is {loss:.2f} nats per token; counting "
         f"pairs of tokens gives {bigram:.2f}."
     )
 
