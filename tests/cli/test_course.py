@@ -110,6 +110,24 @@ def test_skip_and_reset(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "P.rotate" in capsys.readouterr().out
 
 
+def test_notebooks_stand_beside_the_files(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert course("start", "mine") == 0
+    shown = capsys.readouterr().out
+    assert f"{len(all_units())} notebooks, new" in shown
+    name = Path(find_unit("P").file_name).with_suffix(".ipynb").name
+    assert f"Or open mine/notebooks/{name}" in shown
+    path = place / "mine" / "notebooks" / name
+    path.write_text("mine")
+    assert course("start", "mine") == 0
+    assert f"{name}  yours, left alone" in capsys.readouterr().out
+    assert path.read_text() == "mine"
+    path.unlink()
+    path.parent.rename(place / "elsewhere")
+    path.parent.write_text("a file")
+    assert course("start", "mine") == 2
+    assert "notebooks is a file, and the notebooks of the course go into a folder" in capsys.readouterr().err
+
+
 def test_progress_can_be_carried_to_another_machine(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,4 +105,5 @@ def test_it_serves_until_it_is_stopped() -> None:
         server.send_signal(signal.SIGTERM)  # a shell may have told its children to ignore SIGINT
         _, error = server.communicate(timeout=60)
     assert server.returncode == 143
+    assert "What was run is kept in runs." in error
     assert "Traceback" not in error

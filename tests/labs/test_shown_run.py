@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mechscope.labs import run_lab
+from mechscope.labs import find_lab, run_lab
 from mechscope.labs.finished_runs import find_runs
 from mechscope.labs.overview import overview
 from mechscope.labs.registry import LABS, LabEntry
-from mechscope.labs.run_page import FILE
+from mechscope.labs.run_page import FILE, read_page
 from mechscope.labs.shipping import MOST_BYTES, names_of_this_machine, ship
 from mechscope.labs.shown_run import SHIPPED, Choice, choose_run
+from mechscope.pages.lesson_parts import split_lesson
 from tests.labs.tiny_lab import tiny_lab
 
 ENTRY = LabEntry("99", "tiny", "nowhere", "small")
@@ -56,6 +57,17 @@ def test_the_latest_run_is_shown(folder: Path) -> None:
     assert choice.run.is_own
     _date(folder / "runs" / QUICK, "2026-01-03T10:00:00+00:00")
     assert value_in(choose(folder)) == "1"
+
+
+def test_a_report_belongs_to_an_own_run_and_may_be_missing(folder: Path) -> None:
+    own = choose(folder).run
+    assert own is not None
+    assert own.report == folder / "runs" / FULL / "report.html"
+    assert (folder / "runs" / FULL / "report.html").is_file()
+    own.report.unlink()
+    for choice in (choose(folder), choose(folder, None)):
+        assert choice.run is not None
+        assert choice.run.report is None
 
 
 @pytest.mark.parametrize("runs", [None, "missing", "ours/index.html"])
@@ -167,6 +179,19 @@ def test_every_step_comes_with_a_run(entry: LabEntry) -> None:
     path = SHIPPED / f"{entry.folder_name}.json"
     assert path.stat().st_size <= MOST_BYTES
     assert not list(names_of_this_machine(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("entry", LABS, ids=lambda entry: entry.slug)
+def test_a_shipped_lesson_has_the_code_of_the_lesson(entry: LabEntry) -> None:
+    """A lesson whose code has changed needs a new run: `python -m mechscope.labs.shipping`."""
+
+    def code_of(lesson: str) -> list[str]:
+        sections = split_lesson(lesson)
+        return [part.content for section in sections for part in section.parts if part.kind == "code"]
+
+    lesson = find_lab(entry.slug).lesson.read_text(encoding="utf-8")
+    assert len(code_of(lesson)) >= 3
+    assert code_of(read_page(SHIPPED / f"{entry.folder_name}.json").lesson) == code_of(lesson)
 
 
 def test_the_shipped_runs_are_small_together() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import math
@@ -21,11 +20,9 @@ from mechscope.scoreboard.tables import read_tables
 from mechscope.tasks.metrics import Answers, get_metric
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits import Circuit, EdgeGraph, MaskedRun, published_circuit
+from mechscope.viz.circuit_layout import lay_out_circuit
 from tests.browser import WatchedPage
 
-circuit_graph = importlib.import_module(
-    "mechscope.viz.circuit_graph"
-)  # the package has a function of this name
 READY = "main:not(:has([aria-busy]))"
 
 
@@ -95,15 +92,9 @@ def test_the_layout_is_that_of_the_figure(
         [list(edges), heads, kv_heads],
     )
     page.close()
-    ends = [circuit_graph._ends(edge, heads, kv_heads) for edge in edges]
-    nodes = {node.name: node for source, destination, _ in ends for node in (source, destination)}
-    nodes |= {name: circuit_graph._parse(name)[0] for name in ("input", "logits")}
-    expected, width, _ = circuit_graph._lay_out(list(nodes.values()))
-    assert places == {name: pytest.approx(place) for name, place in expected.items()}
-    boxes = torch.tensor(list(expected.values())).numpy()
-    half = max(width / 2, 3.2) + 0.1
-    for (source, destination, door), curve in zip(ends, curves, strict=True):
-        theirs = circuit_graph._route(expected[source.name], expected[destination.name], door, boxes, half)
+    expected = lay_out_circuit(edges, heads, kv_heads)
+    assert places == {name: pytest.approx(place) for name, place in expected.places.items()}
+    for curve, theirs in zip(curves, expected.curves(), strict=True):
         torch.testing.assert_close(
             torch.tensor(curve), torch.tensor(theirs), atol=1e-5, rtol=1e-5, check_dtype=False
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mechscope.checkpoints.registry import bundled_names
 from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom, collect_site, find_rooms
 from mechscope.web.security import is_loopback
 
@@ -116,6 +117,13 @@ def test_pages_know_whether_a_server_answers() -> None:
     assert seen[0].to("") == "../../index.html"
 
 
+def test_the_list_of_models_says_what_each_one_is() -> None:
+    page = client().get("/models/").text
+    for name in bundled_names():
+        assert f">{name}</a><p>A " in page
+    assert "mini-gelu-1l once more with other initial weights" in page
+
+
 def test_the_browser_keeps_files_that_have_not_changed() -> None:
     ours = client()
     first = ours.get("/static/plotly.js")
@@ -125,6 +133,20 @@ def test_the_browser_keeps_files_that_have_not_changed() -> None:
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
     assert ours.get("/static/plotly.js", headers={"if-none-match": '"other"'}).status_code == 200
+
+
+def test_a_file_of_the_reader_s_runs_is_sent_to_be_saved(tmp_path: Path) -> None:
+    room = SiteRoom(
+        [SitePage("", "Home", PAGE)],
+        run_files={"a/report.html": lambda runs: runs / "x.html" if (runs / "x.html").is_file() else None},
+    )
+    ours = client(site=collect_site([room]), runs=tmp_path)
+    assert ours.get("/a/report.html").status_code == 404
+    (tmp_path / "x.html").write_text("<script>alert(1)</script>")
+    answer = ours.get("/a/report.html")
+    assert (answer.status_code, answer.text) == (200, "<script>alert(1)</script>")
+    # Not shown under this server's address, where its scripts could ask the server for anything.
+    assert answer.headers["content-disposition"] == 'attachment; filename="a-report.html"'
 
 
 def test_the_home_page_lists_what_rooms_offer() -> None:

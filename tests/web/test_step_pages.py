@@ -44,6 +44,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (run / "claims.json").write_text(json.dumps(claims), encoding="utf-8")
         if entry is not OLD:
             (run / "page.json").write_text(text if entry is OWN else text[:-900], encoding="utf-8")
+    (folder / OWN.folder_name / "quick-seed-7" / "report.html").write_text(
+        "<h1>My report</h1>", encoding="utf-8"
+    )
     return folder
 
 
@@ -186,6 +189,12 @@ def test_the_readers_own_run_takes_the_place_of_the_shipped_one(browser: Any, ow
     assert words.startswith("These are the figures and numbers of your run of 9 March 2026")
     assert "quick budget, seed 7" in words
     assert page.locator("main > p.problem").count() == 0
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save the report").click()
+    assert saved.value.suggested_filename == f"{OWN.folder_name}-report.html"
+    assert Path(saved.value.path()).read_text(encoding="utf-8") == "<h1>My report</h1>"
+    page.goto(f"{own_address}steps/{LABS[0].folder_name}/")
+    assert page.get_by_role("link", name="Save the report").count() == 0
     page.goto(own_address)
     steps = page.locator(".steps-map li")
     assert "quick budget, seed 7; 9 March 2026" in steps.nth(3).inner_text()

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @cache
-def random_gpt(seed: int) -> HookedTransformer:
-    """A GPT-2 with three layers and random weights, none of which is 0 or 1: whoever leaves one out is noticed."""
+def random_gpt(seed: int, n_layers: int = 3) -> HookedTransformer:
+    """A GPT-2 with a few layers and random weights, none of which is 0 or 1: whoever leaves one out is noticed."""
     import mechscope as ms
 
     config = ms.HookedTransformerConfig(
-        n_layers=3,
+        n_layers=n_layers,
         d_model=12,
         n_ctx=10,
         d_head=4,

@@ -92,10 +92,14 @@ def impostors(code: ExerciseCode) -> dict[str, Callable[..., Any]]:
             return torch.randn(value.shape, generator=generator, dtype=value.dtype)
         if isinstance(value, Tensor):
             return torch.randint(0, 5, value.shape, generator=generator).to(value.dtype)
+        if isinstance(value, bool):
+            return bool(torch.randint(0, 2, (), generator=generator))
+        if isinstance(value, int):
+            return int(torch.randint(0, 100, (), generator=generator))
         if isinstance(value, float):
             return float(torch.randn((), generator=generator))
-        # What has no shape, such as a word or a figure, is left empty.
-        return value if isinstance(value, int) else type(value)()
+        # Text, models and whatever else: of the right kind, and of no use.
+        return "random" if isinstance(value, str) else None
 
     def zero(value: Any) -> Any:
         return torch.zeros_like(value) if isinstance(value, Tensor) else type(value)()

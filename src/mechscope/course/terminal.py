@@ -16,6 +16,7 @@ from mechscope.course.result import CheckResult
 from mechscope.course.unit import Exercise, Unit
 
 MARKS = {"passed": ("✓", "green"), "skipped": ("→", "cyan"), "tried": ("·", "yellow"), "new": (" ", "dim")}
+HINT_TITLES = ("A nudge", "The shapes", "Half of it")
 SOLUTION = 4
 """The level of hints that is the solution."""
 
@@ -138,7 +139,7 @@ def show_hint(console: Console, exercise: Exercise, level: int) -> None:
     Args:
         level: 1 for the nudge, 2 for the shapes, 3 for half of it.
     """
-    title = ("A nudge", "The shapes", "Half of it")[level - 1]
+    title = HINT_TITLES[level - 1]
     text = exercise.hints[level - 1]
     body = Syntax(text, "python", theme="ansi_dark") if level == len(exercise.hints) else Text(text)
     console.print(Panel(body, title=f"{title} · {exercise.id}", border_style="cyan", expand=False))

@@ -12,7 +12,19 @@ from typing import Any
 from mechscope.near_names import did_you_mean
 
 UNITS = Path(__file__).parent / "units"
-ORDER = ("prerequisites", "transformer", "hooks", "mnist_templates", "superposition", "induction")
+ORDER = (
+    "prerequisites",
+    "transformer",
+    "hooks",
+    "mnist_templates",
+    "superposition",
+    "grokking",
+    "induction",
+    "ioi",
+    "sparse_autoencoders",
+    "algorithmic",
+    "research",
+)
 """The folders of the units, in the order of the course."""
 SECONDS = 10.0
 """How long a check may take if its exercise does not say otherwise."""

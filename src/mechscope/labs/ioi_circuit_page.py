@@ -13,7 +13,7 @@ WORDS = {
     "name mover": "attend to the name that occurs once and copy it to the answer.",
     "backup name mover": "do the same once the name movers are switched off.",
     "negative name mover": "write against the name that they attend to.",
-    "S-inhibition": "tell the name movers which name not to look at.",
+    "S-inhibition": "tell the name movers not to look at S, the subject, whose name occurs twice.",
     "induction": "notice at the second mention that the name has been there, by what follows the first one.",
     "duplicate token": "attend from the second mention of a name to its first.",
     "previous token": "mark the word after the first mention with that name.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from mechscope.pages.formatting import code_spans, with_minus
 from mechscope.pages.frame import render_page
 from mechscope.pages.lesson_parts import Section, split_lesson
 from mechscope.pages.markdown import figures_placed
+from mechscope.pages.notebook import Shown
 
 CLAIMS_TABLE = Path(__file__).parent.parent / "pages" / "templates" / "claims_table.html"
 TABLE_STYLE = ".mechscope-claims :is(td, th) { text-align: left !important; vertical-align: top; }"
@@ -23,22 +23,6 @@ TABLE_STYLE = ".mechscope-claims :is(td, th) { text-align: left !important; vert
 
 LEFT_OUT = "this run had not the settings or the model that it needs (the claims below say which)"
 """Why there is no figure, where the experiment gives no reason of its own."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Something that a notebook displays when it is the last line of a cell."""
-
-    plain: str
-    """What a terminal shows."""
-    markdown: str = ""
-    """What a notebook shows: Markdown …"""
-    html: str = ""
-    """… or HTML."""
-
-    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        kinds = {"text/plain": self.plain, "text/markdown": self.markdown, "text/html": self.html}
-        return {kind: content for kind, content in kinds.items() if content}
 
 
 class NotebookLesson:

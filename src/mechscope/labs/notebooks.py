@@ -13,16 +13,9 @@ from mechscope.labs.lab import BUDGETS, Budget, Lab
 from mechscope.labs.notebook_lesson import shipped_page
 from mechscope.labs.run_page import RunPage
 from mechscope.pages.lesson_parts import INTRODUCTION, Part, Section, split_lesson
-from mechscope.pages.notebook import Cell, notebook_json
+from mechscope.pages.notebook import INSTALL, Cell, notebook_json
 from mechscope.results import versions
 
-INSTALL = """\
-# Hosted notebooks begin without mechscope. Where it is installed, this cell does nothing.
-import importlib.util
-
-if importlib.util.find_spec("mechscope") is None:
-    %pip install --quiet "mechscope[notebook]"\
-"""
 SET_UP = """\
 import dataclasses
 import os

@@ -13,6 +13,8 @@ from mechscope.labs.page_parts import page_parts
 from mechscope.labs.registry import LabEntry
 from mechscope.labs.run_page import FILE, RunPage, read_page
 
+REPORT = "report.html"
+"""The file of a run that holds all of it as one page."""
 SHIPPED = Path(__file__).parent / "shipped_runs"
 """Runs that come with mechscope: one page.json per step, written by `python -m mechscope.labs.shipping`."""
 
@@ -27,6 +29,8 @@ class ShownRun:
     """What templates need, from `page_parts`."""
     is_own: bool
     """Whether the reader's machine made it."""
+    report: Path | None = None
+    """The whole run as one HTML file; None if it is not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,9 @@ def _shown(path: Path, entry: LabEntry, live: str, *, is_own: bool) -> ShownRun:
     page = read_page(path)
     if (page.step, page.slug) != (entry.step, entry.slug):
         raise ValueError(f"{path} belongs to step {page.step} ({page.slug}).")
-    return ShownRun(page, page_parts(page, live=live), is_own)
+    report = path.parent / REPORT if is_own else None
+    there = report if report is not None and report.is_file() else None
+    return ShownRun(page, page_parts(page, live=live), is_own, there)
 
 
 def _again(folder: Path, entry: LabEntry) -> str:

@@ -127,14 +127,26 @@ def site_pages() -> SiteRoom:
         )
         pages.append(page)
     pages += [ioi_page(), replications_page()]
+    reports = {report_path(entry): partial(own_report, entry) for entry in LABS}
     styles = [HERE / "live.css", HERE / "replications.css"]
     notebooks = {notebook_path(entry): partial(_notebook, entry) for entry in LABS}
-    return SiteRoom(pages, modules, styles, files, notebooks, home=[REPLICATIONS])
+    return SiteRoom(pages, modules, styles, files, notebooks, home=[REPLICATIONS], run_files=reports)
 
 
 def notebook_path(entry: LabEntry) -> str:
     """Where the site has a step's notebook."""
     return f"steps/{entry.folder_name}/{entry.folder_name}.ipynb"
+
+
+def report_path(entry: LabEntry) -> str:
+    """Where a server has the report of the run that a step's page shows."""
+    return f"steps/{entry.folder_name}/report.html"
+
+
+def own_report(entry: LabEntry, runs: Path) -> Path | None:
+    """The report of the reader's run that the step's page shows; None if it shows none of theirs."""
+    run = choose_run(runs, entry).run
+    return None if run is None else run.report
 
 
 def _notebook(entry: LabEntry) -> bytes:
@@ -176,6 +188,7 @@ def step_content(
         "step": entry,
         "live": live,
         "notebook": context.file(notebook_path(entry)),
+        "report": _report(entry, run, context),
         "problems": choice.problems,
         "shown": run,
         "lesson": lesson,
@@ -187,6 +200,12 @@ def step_content(
         "before": before,
         "after": after,
     }
+
+
+def _report(entry: LabEntry, run: ShownRun | None, context: PageContext) -> str:
+    """The link to the report of the reader's run; empty if there is none, or no server to send it."""
+    there = context.is_served and run is not None and run.report is not None
+    return context.file(report_path(entry)) if there else ""
 
 
 def _when(run: ShownRun) -> str:

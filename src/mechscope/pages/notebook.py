@@ -13,6 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+INSTALL = """\
+# Hosted notebooks begin without mechscope. Where it is installed, this cell does nothing.
+import importlib.util
+
+if importlib.util.find_spec("mechscope") is None:
+    %pip install --quiet "mechscope[notebook]"\
+"""
+"""The first code cell of a notebook."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,22 @@ class Cell:
     """What it says, without a line break at the end."""
     tags: tuple[str, ...] = ()
     """Labels for programs that run notebooks, such as "parameters"."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Something that a notebook displays when it is the last line of a cell."""
+
+    plain: str
+    """What a terminal shows."""
+    markdown: str = ""
+    """What a notebook shows: Markdown …"""
+    html: str = ""
+    """… or HTML."""
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        kinds = {"text/plain": self.plain, "text/markdown": self.markdown, "text/html": self.html}
+        return {kind: content for kind, content in kinds.items() if content}
 
 
 def notebook_json(cells: Sequence[Cell], made_by: Mapping[str, str]) -> str:

@@ -115,6 +115,11 @@ class SiteRoom:
     """What the home page says about it."""
     endpoints: Sequence[Endpoint] = ()
     """What its pages may ask a server for; a static site has none."""
+    run_files: Mapping[str, Callable[[Path], Path | None]] = field(
+        default_factory=dict[str, Callable[[Path], Path | None]]
+    )
+    """Path in the site → function that finds a file of the reader's runs in their folder, or None if there is none. A
+    server sends it to be saved, because it may hold scripts; a static site has none."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,10 @@ class Site:
     """What the home page lists, in the order of the rooms."""
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
     """Method and path → endpoint, as in "POST models/{model}/loss"."""
+    run_files: Mapping[str, Callable[[Path], Path | None]] = field(
+        default_factory=dict[str, Callable[[Path], Path | None]]
+    )
+    """Path in the site → function that finds a file of the reader's runs."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -160,6 +169,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
     made_files: dict[str, Callable[[], bytes]] = {}
+    run_files: dict[str, Callable[[Path], Path | None]] = {}
     endpoints: dict[str, Endpoint] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
@@ -168,15 +178,16 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
         _add(made_files, room.made_files, "file")
+        _add(run_files, room.run_files, "file")
         _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
         styles += room.styles
         home += room.home
-    if both := sorted(files.keys() & made_files.keys()):
+    if both := sorted(files.keys() & made_files.keys() | files.keys() & run_files.keys()):
         raise ValueError(f"two rooms contribute the file {both[0]!r} to the site.")
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home, endpoints)
+    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files)
 
 
 def find_rooms() -> list[SiteRoom]:

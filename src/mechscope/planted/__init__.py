@@ -1,6 +1,7 @@
 """Models compiled from programs, whose true circuit is therefore known: ground truth for every technique."""
 
 from mechscope.lazy import attach_modules
+from mechscope.planted._evaluating import evaluate
 from mechscope.planted.catalogue import catalogue
 from mechscope.planted.circles import Circles
 from mechscope.planted.compiling import compile_program
@@ -41,6 +42,7 @@ __all__ = [
     "constant",
     "elementwise",
     "equal",
+    "evaluate",
     "load",
     "mean",
     "positions",

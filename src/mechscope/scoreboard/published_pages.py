@@ -28,6 +28,12 @@ class Link:
 
     route: str
     words: str
+    part: str = ""
+    """The id of a part of that page; empty for its beginning."""
+
+    def address(self, context: PageContext) -> str:
+        """The link from another page."""
+        return f"{context.to(self.route)}{'#' * bool(self.part)}{self.part}"
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def _greater_than() -> ShownCircuit:
         edges=found.edges,
         source=found.source,
         python=_code("greater-than"),
-        links=(_TRY_METHODS,),
+        links=(_MEASURED, _TRY_METHODS),
     )
 
 
@@ -153,10 +159,13 @@ def _docstring() -> ShownCircuit:
         edges=found.edges,
         source=found.source,
         python=_code("docstring"),
-        links=(_TRY_METHODS,),
+        links=(_MEASURED, _TRY_METHODS),
     )
 
 
+_MEASURED = Link(
+    "steps/04-ioi/", "Step 04 measures how well ACDC finds this circuit: claim 4.13c", "claim-4.13c"
+)
 _TRY_METHODS = Link("scoreboard/", "Which methods find circuits like this one?")
 
 

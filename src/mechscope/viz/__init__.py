@@ -1,7 +1,8 @@
 """Figures and interactive views.
 
 Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`. Views: `attention`,
-`tokens`, `top_tokens`, `heatmap_view`, `logprobs` and `microscope` are the components of the web lab in a notebook.
+`tokens`, `top_tokens`, `heatmap_view`, `logprobs`, `circuit` and `microscope` are the components of the web lab in a
+notebook.
 
 Layers run upwards in every figure that has them as rows: heat maps, panels, the logit lens and circuit graphs. Text
 goes in at the bottom and predictions come out on top, as in drawings of a transformer. Rows that are not layers
@@ -24,6 +25,7 @@ from mechscope.viz.spectrum import spectrum
 from mechscope.viz.template import DARK, LIGHT, house_template
 from mechscope.viz.token_grid import token_grid
 from mechscope.viz.views.attention import attention
+from mechscope.viz.views.circuit import circuit
 from mechscope.viz.views.heatmap import heatmap_view
 from mechscope.viz.views.logprobs import logprobs
 from mechscope.viz.views.microscope import microscope
@@ -41,6 +43,7 @@ __all__ = [
     "attention",
     "attention_pattern",
     "bars",
+    "circuit",
     "circuit_graph",
     "curves",
     "escape",

@@ -89,6 +89,14 @@ def make_app(
             if request.headers.get("if-none-match") == found.headers["etag"]:
                 return Response(status_code=304, headers={**headers, "etag": found.headers["etag"]})
             return found
+        if find := site.run_files.get(path):
+            found = await run_in_threadpool(find, runs)
+            if found is None:
+                return PlainTextResponse("Your runs do not have this file any more: reload the page.", 404)
+            # To be saved: what it holds was written by a run, and this server lets no other scripts run.
+            headers = {"cache-control": "no-store"}
+            folder, file_name = posixpath.split(path)
+            return FileResponse(found, filename=f"{posixpath.basename(folder)}-{file_name}", headers=headers)
         if make := site.made_files.get(path):
             kind = TYPES.get(posixpath.splitext(name)[1], "application/octet-stream")
             return Response(await run_in_threadpool(make), media_type=kind)

@@ -72,7 +72,7 @@ def site_pages() -> SiteRoom:
     names = bundled_names()
     pages = [
         SitePage("", "Home", TEMPLATES / "home.html", _home),
-        SitePage("models/", "Models", TEMPLATES / "models.html", lambda context: {"names": names}, "Models"),
+        SitePage("models/", "Models", TEMPLATES / "models.html", _models, "Models"),
     ]
     pages.append(
         SitePage(
@@ -104,6 +104,17 @@ def site_pages() -> SiteRoom:
 
 def _home(context: PageContext) -> Mapping[str, Any]:
     return {"steps": overview(context.runs), "time_in_words": time_in_words}
+
+
+def _models(context: PageContext) -> Mapping[str, Any]:
+    return {"models": {name: about_model(name) for name in bundled_names()}}
+
+
+def about_model(name: str) -> str:
+    """The first two sentences of a bundled model's card."""
+    card = (BUNDLED / name / "card.md").read_text(encoding="utf-8")
+    paragraph = " ".join(card.split("\n\n")[1].split())
+    return f"{'. '.join(paragraph.split('. ')[:2]).rstrip('.')}."
 
 
 def _same(content: Mapping[str, Any], context: PageContext) -> Mapping[str, Any]:

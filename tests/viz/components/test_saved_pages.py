@@ -18,6 +18,8 @@ from tests.browser import WatchedPage
 SERIOUS = ("serious", "critical")
 TOKENS = ["<bos>", "</script>", "<img onerror=alert(1)>", " שלום", "👩‍👩‍👧", "\ufffd\n"]
 
+CIRCUIT = {"input->a0.h1<v>": 0.75, "a0.h1->logits": -0.25, "input->logits": 0.125}
+
 
 def a_pattern(*shape: int) -> torch.Tensor:
     scores = 3 * torch.randn(*shape, shape[-1], generator=torch.Generator().manual_seed(0))
@@ -34,6 +36,7 @@ def views() -> dict[str, View]:
         ),
         "top_tokens": viz.top_tokens(np.arange(12).reshape(2, 6), TOKENS, ["one", "two"], k=3),
         "heatmap": viz.heatmap_view(np.eye(6) - 0.25, TOKENS, TOKENS, title="effect", unit="nats"),
+        "circuit": viz.circuit(CIRCUIT, truth=["a0.h1->logits"], title="<b>circuit</b>"),
         "logprobs": viz.logprobs(model, ["Once upon a time", "The king"]),
         "microscope": viz.microscope(model, "Once upon a time"),
     }
@@ -55,7 +58,7 @@ def test_the_outputs_of_a_saved_notebook(
     for name in views:
         view = watched.page.locator(f"section:nth-of-type({list(views).index(name) + 1}) .ms-view")
         assert view.get_attribute("data-theme") == theme
-        assert view.locator("canvas, .ms-token").count() > 0, name
+        assert view.locator("canvas, .ms-token, .ms-circuit").count() > 0, name
     assert watched.page.locator("[data-ms-picture] img").count() == 0  # the pictures have made room
     assert watched.page.evaluate("() => document.documentElement.scrollWidth") <= 360
     found = axe.Axe().run(watched.page).response["violations"]
@@ -86,6 +89,13 @@ def test_without_scripts_the_numbers_are_there(views: dict[str, View], browser: 
     assert page.get_by_text("␣שלום").first.get_attribute("title") == "3: 3 nats"
     assert "�\\n 11" in text("top_tokens").replace("\xa0", " ")
     assert "−0.25" in text("heatmap")
+    circuit = text("circuit")
+    assert "<b>circuit</b>" in circuit
+    assert "1 edge kept, with scores of at least 0.75: 0 of 1 true edges found" in circuit
+    assert "input->a0.h1<v> 0.75" in circuit
+    drawn = page.locator("main svg")
+    assert drawn.locator("polyline").count() == 2  # the extra one and the missed one
+    assert drawn.locator("text").all_text_contents() == ["input", "a0.h1", "logits"]
     assert "Mean log-probability: −" in text("logprobs")
     assert "Likeliest next tokens: “" in text("microscope")
     context.close()

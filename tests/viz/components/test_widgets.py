@@ -14,6 +14,7 @@ import mechscope as ms
 from mechscope import viz
 from mechscope.arguments import visible_token
 from mechscope.results import Provenance, make_result
+from mechscope.techniques.circuits import Circuit, EdgeGraph
 from mechscope.viz.colour_scale import scale_for, text_on
 from mechscope.viz.module_bundle import bundle_modules, with_imports
 from tests.browser import WatchedPage
@@ -94,6 +95,55 @@ def test_attention_reads_and_tells(watched: WatchedPage) -> None:
     assert page.evaluate("() => window.model.saved.length") == before
     page.evaluate("() => window.cleanup()")
     assert page.evaluate("() => window.model.listeners()") == 0
+
+
+def test_a_circuit_is_pruned_read_and_selected(watched: WatchedPage) -> None:
+    page = watched.page
+    scores = {"input->a0.h1<v>": 0.5, "a0.h1->a1.h0<k>": -2.0, "input->logits": 0.25, "a1.h0->logits": 1.0}
+    view = viz.circuit(scores, n_edges=2, title="</script><b>mine</b>", unit="nats")
+    open_widget(page, view)
+    assert page.locator(".ms-title").inner_text() == "</script><b>mine</b>"
+    shown = page.locator(".ms-edge[data-shown=true]")
+    assert shown.count() == len(view.kept_edges) == 2
+    assert told(page) == {}  # nothing but what the reader does comes back
+    # The slider keeps one more; Python, which is told the threshold, keeps the same.
+    page.locator("input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    assert shown.count() == 3
+    view.threshold = told(page)["threshold"]
+    assert view.kept_edges == ["input->a0.h1<v>", "a0.h1->a1.h0<k>", "a1.h0->logits"]
+    # The keyboard reads and selects a node.
+    page.locator("svg.ms-circuit").focus()
+    for key in ("Home", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    assert told(page)["selected_node"] == "a0.h1"
+    words = page.locator(".ms-words").inner_text()
+    assert words == "a0.h1. Reads input (values). Feeds a1.h0 (keys)."
+    # Python prunes and selects, and the page follows without telling it back.
+    before = page.evaluate("() => window.model.saved.length")
+    tell(page, "threshold", None)
+    assert shown.count() == 0
+    tell(page, "threshold", 2.0)
+    assert shown.count() == 1
+    tell(page, "selected_node", "a1.h0")
+    assert page.locator(".ms-words").inner_text() == "a1.h0. Reads a0.h1 (keys)."
+    assert page.evaluate("() => window.model.saved.length") == before
+
+
+def test_a_chosen_circuit_is_compared_by_its_members(watched: WatchedPage) -> None:
+    graph = EdgeGraph(n_layers=1, n_heads=2, n_kv_heads=2, attn_only=True)
+    chosen = Circuit.from_edges(graph, ["input->a0.h1<v>", "a0.h1->logits", "input->logits"])
+    open_widget(watched.page, viz.circuit(chosen, truth=["a0.h1->logits", "input->a0.h0<q>"]))
+    assert watched.page.locator("input[type=range]").count() == 0
+    assert watched.page.locator(".ms-words").inner_text() == (
+        "1 of 2 true edges found, 1 missed, 2 extra: precision 33 %, recall 50 %."
+    )
+    for verdict, count in (("found", 1), ("missed", 1), ("extra", 2)):
+        assert watched.page.locator(f"svg.ms-circuit .ms-{verdict}").count() == count
+    watched.page.get_by_text("All edges as a table").click()
+    rows = watched.page.locator("table.ms-table tbody tr")
+    assert rows.nth(0).locator("td").all_inner_texts()[-3:] == ["yes", "no", "extra"]
+    assert rows.count() == 4
 
 
 def test_the_grid_is_one_stop_for_the_tab_key(watched: WatchedPage) -> None:

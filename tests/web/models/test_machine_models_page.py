@@ -115,7 +115,12 @@ def test_it_is_used_like_the_other_pages(browser: Any, address: str) -> None:
     watched = WatchedPage(browser)
     page = watched.page
     page.goto(address + PAGE)
-    page.get_by_role("button", name="Open ioi-twin").click()
+    button = page.get_by_role("button", name="Open ioi-twin")
+    button.wait_for()
+    frame = page.locator(".numbers-table").bounding_box()
+    box = button.bounding_box()
+    assert box["x"] + box["width"] <= frame["x"] + frame["width"]  # it is seen without scrolling sideways
+    button.click()
     page.wait_for_selector(".ms-norms canvas")
     assert page.inner_text(".machine-name") == "ioi-twin"
     page.fill(".ms-prompt", "At the stadium, Molly and Lewis shared a table until Lewis offered a hat to")

@@ -1,4 +1,5 @@
-"""`mechscope course`: start, watch, check, hint, solution, lesson, list, status, skip, reset, export, import, lint."""
+"""`mechscope course`: start, watch, check, hint, solution, lesson, list, status, skip, reset, export, import, mystery,
+lint."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ def course(command: Course) -> int:
         Lesson,
         Lint,
         List,
+        Mystery,
         Reset,
         Skip,
         Solution,
@@ -53,6 +55,10 @@ def course(command: Course) -> int:
             return actions.export(export)
         case Import() as importing:
             return actions.import_progress(importing)
+        case Mystery() as mystery:
+            from mechscope.cli.course.mystery import run_mystery
+
+            return run_mystery(mystery)
         case Lint() as lint:
             from mechscope.cli.course.lint import run_lint
 

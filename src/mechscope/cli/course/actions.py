@@ -28,6 +28,8 @@ from mechscope.course.progress import Progress, read_export, state_of
 from mechscope.course.session import FOLDER, CourseSession, next_exercise
 from mechscope.course.template import solution as solution_text
 from mechscope.course.unit import Exercise, all_units, find_exercises, find_unit
+from mechscope.course.unit_notebook import FOLDER as NOTEBOOKS
+from mechscope.course.unit_notebook import WrittenNotebooks, notebook_name, write_notebooks
 from mechscope.course.watching import SavedExercises, saves
 from mechscope.storage.files import write_atomically
 
@@ -40,6 +42,7 @@ def start(command: Start) -> int:
     console = _console()
     with user_errors():
         started = learner_folder.start(command.folder)
+        notebooks = write_notebooks(command.folder)
     progress = Progress()
     progress.set(FOLDER, str(command.folder.resolve()))
     for names, words in (
@@ -49,6 +52,7 @@ def start(command: Start) -> int:
     ):
         for name in names:
             console.print(f"  {command.folder / name}  [dim]{words}[/dim]")
+    _show_notebooks(console, command.folder / NOTEBOOKS, notebooks)
     for exercise in started.missing:
         console.print(
             f"  {exercise.id} is new in the course: `mechscope course reset {exercise.id}` adds it to your file."
@@ -61,7 +65,20 @@ def start(command: Start) -> int:
         console.print(f"\nOpen {file}, write the function {following.name}, and in another terminal:\n")
         console.print("  mechscope course watch      checks what you save")
         console.print(f"  mechscope course lesson {following.unit}   what it is about")
+        name = notebook_name(find_unit(following.unit))
+        console.print(
+            f"\nOr open {command.folder / NOTEBOOKS / name}, which has the lesson and the same exercises."
+        )
     return _warn(progress)
+
+
+def _show_notebooks(console: Console, folder: Path, notebooks: WrittenNotebooks) -> None:
+    """One line for all that are new, and one for each that was left alone."""
+    for names, words in ((notebooks.written, "new"), (notebooks.updated, "brought up to date")):
+        if names:
+            console.print(f"  {folder}  [dim]{len(names)} notebook{'s' * (len(names) != 1)}, {words}[/dim]")
+    for name in notebooks.edited:
+        console.print(f"  {folder / name}  [dim]yours, left alone[/dim]")
 
 
 def watch(command: Watch) -> int:

@@ -17,7 +17,7 @@ OneExercise = Annotated[str, tyro.conf.Positional, positional("[EXERCISE]")]
 
 @dataclass(frozen=True)
 class Start:
-    """Write a folder with one Python file per unit. Files that you have edited are left alone."""
+    """Write a folder with each unit as a Python file and as a notebook. Files that you have edited are left alone."""
 
     folder: Annotated[Path, tyro.conf.Positional, positional("[FOLDER]")] = Path("mechscope-course")
     """The folder to write; mechscope-course if none is given."""
@@ -132,6 +132,16 @@ class Import:
 
 
 @dataclass(frozen=True)
+class Mystery:
+    """A model compiled from a secret program: write a file for what you find out, or grade that file."""
+
+    seed: Annotated[int | None, tyro.conf.Positional, positional("[SEED]")] = None
+    """Which mystery; a new one if none is given."""
+    folder: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Where the file is; the folder of the course or, if there is none, this one."""
+
+
+@dataclass(frozen=True)
 class Lint:
     """For authors: prove that every check passes the solution and fails every known mistake, and count them."""
 
@@ -152,6 +162,7 @@ Action = (
     | Annotated[Reset, tyro.conf.subcommand("reset")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Import, tyro.conf.subcommand("import")]
+    | Annotated[Mystery, tyro.conf.subcommand("mystery")]
     | Annotated[Lint, tyro.conf.subcommand("lint")]
 )
 

@@ -40,8 +40,10 @@ REAL_CLAIMS = (
                 than_what="that of principal components",
             ),
         ),
-        remark="ΔCE was .51 and .80 nats in the two seeds of the full budget; everything else holds in both. The "
-        "dictionary reads only 95,000 tokens, so that the step stays short. The bound was set beforehand.",
+        remark="ΔCE was .51 and .80 nats in the two seeds of the full budget; everything else holds in both. Much of "
+        "it is a bias that is the same on every token: the mean reconstruction error has a length of 8 and 10 (the "
+        "median activation 157), and without it ΔCE is .40 and .49. The dictionary reads only 95,000 tokens, so that "
+        "the step stays short. The bound was set beforehand.",
         needs=REAL,
     ),
     Claim(

@@ -6,15 +6,13 @@
 //
 // The pointer or the arrow keys read the graph node by node; the same edges are in a table, which can be saved.
 
-import { auroc, compareAt, thresholdKeeping, thresholdsOf, toCsv } from "./circuit_comparison.js";
+import { auroc, compareAt, thresholdKeeping, thresholdsOf } from "./circuit_comparison.js";
 import { HALF_HEIGHT, HALF_WIDTH, layOut, parseEdge, parseNode, routeEdge } from "./circuit_layout.js";
-import { drawingAsFile, fileName, saveFile } from "./saving.js";
-import { makeSortable } from "./sortable_table.js";
+import { CircuitTable, INPUT_WORDS } from "./circuit_table.js";
 import { formatted } from "./tokens.js";
 
 const [UNIT_X, UNIT_Y] = [96, 84];
 const SVG = "http://www.w3.org/2000/svg";
-const INPUT_WORDS = { q: "queries", k: "keys", v: "values" };
 const VERDICTS = {
   found: "found: true and kept", missed: "missed: true, not kept", extra: "extra: kept, not true", out: "rightly left out",
 };
@@ -25,9 +23,12 @@ const WIDTHS = [1, 1.8, 3, 4.6];
  * @param {object} props
  * @param {string} props.label what is shown: the name of the figure
  * @param {string[]} props.edges names such as `a0.h1->a1.h3<k>` or `m0->logits`
- * @param {number[]} [props.scores] one per edge; scores of 0 are never kept
+ * @param {(number | null)[]} [props.scores] one per edge; scores of 0 are never kept, and null is no score
  * @param {string} [props.unit] of the scores
  * @param {string[]} [props.truth] the true edges, to compare with
+ * @param {string[]} [props.kept] with `truth`: the edges of a circuit that was chosen in another way than by a threshold
+ * @param {{count: number, largest: number}} [props.omitted] edges of the model that are not given because their scores are
+ *   small, and the largest of these: the slider ends above it
  * @param {Record<string, number>} [props.nodeScores] for a method that scores nodes: then nodes are pruned and compared,
  *   and all `edges` are drawn
  * @param {string[]} [props.trueNodes] with `nodeScores`
@@ -60,11 +61,14 @@ class CircuitGraph {
     this.names = nodeScores ? Object.keys(nodeScores) : edges;
     this.scores = nodeScores ? Object.values(nodeScores) : (props.scores ?? null);
     const truth = nodeScores ? props.trueNodes : props.truth;
+    this.kept = truth && props.kept ? new Set(props.kept) : null;
+    if (this.kept) this.scores = edges.map((name) => Number(this.kept.has(name)));
     this.truth = truth && this.scores ? new Set(truth) : null;
-    this.thresholds = this.scores ? thresholdsOf(this.scores) : [];
+    this.thresholds = this.scores ? thresholdsOf(this.scores).filter((size) => size > (props.omitted?.largest ?? 0)) : [];
     const first = this.truth ? this.truth.size : Math.ceil(this.names.length / 2);
-    this.threshold = props.threshold ?? (this.scores ? thresholdKeeping(this.scores, first) : 0);
-    this.largest = this.thresholds[0] ?? 1;
+    const lowest = this.thresholds.at(-1) ?? Infinity;
+    this.threshold = props.threshold ?? (this.scores ? Math.max(thresholdKeeping(this.scores, first), lowest) : 0);
+    this.largest = Math.max(...(props.scores ?? [1]).map(Math.abs)) || 1;
     this.build();
     this.prune();
   }
@@ -110,8 +114,9 @@ class CircuitGraph {
     this.legend = make("ul", "ms-legend");
     const hint = make("p", "ms-hint");
     hint.textContent = "Point at a box or a line to read it, or use the arrow keys.";
-    this.slider = this.scores ? this.makeSlider() : null;
-    this.element.replaceChildren(...[this.slider, this.legend, this.words, frame, hint, this.makeTable()].filter(Boolean));
+    this.slider = this.scores && !this.kept ? this.makeSlider() : null;
+    this.table = new CircuitTable(this);
+    this.element.replaceChildren(...[this.slider, this.legend, this.words, frame, hint, this.table.element].filter(Boolean));
     this.listen();
   }
 
@@ -126,18 +131,31 @@ class CircuitGraph {
   }
 
   makeSlider() {
-    const label = make("label", "ms-prune");
+    const box = make("div", "ms-prune");
     this.range = make("input");
     Object.assign(this.range, { type: "range", min: 0, max: this.thresholds.length, step: 1 });
-    this.range.value = this.thresholds.filter((size) => size >= this.threshold).length;
+    this.range.setAttribute("aria-label", `How many ${this.props.nodeScores ? "nodes" : "edges"} to keep`);
+    this.placeSlider();
     this.count = make("output");
-    label.append(this.count, this.range);
+    box.append(this.count, this.range);
     this.range.addEventListener("input", () => {
       const place = Number(this.range.value);
       this.threshold = place ? this.thresholds[place - 1] : Infinity;
       this.prune();
     });
-    return label;
+    return box;
+  }
+
+  placeSlider() {
+    this.range.value = this.thresholds.filter((size) => size >= this.threshold).length;
+  }
+
+  /** Keep what scores at least this much; null keeps nothing. */
+  keepAbove(threshold) {
+    if (!this.slider) return;
+    this.threshold = threshold ?? Infinity;
+    this.placeSlider();
+    this.prune();
   }
 
   // Pruning and comparing ---------------------------------------------------------------------------------------------
@@ -173,7 +191,7 @@ class CircuitGraph {
       group.setAttribute("class", classes.filter(Boolean).join(" "));
     }
     this.describe();
-    this.fillTable();
+    this.table.fill();
     this.props.onChange?.(this.state);
   }
 
@@ -199,11 +217,13 @@ class CircuitGraph {
       this.count.textContent = `Keep ${state.kept} of ${names.length} ${what}${at}`;
       this.range.setAttribute("aria-valuetext", this.count.textContent);
     }
-    const area = truth ? auroc(names, this.scores, truth) : NaN;
+    // Without the other edges of the model, or scores, there is nothing to rank.
+    const area = truth && !this.kept && !props.omitted ? ` AUROC of all scores: ${auroc(names, this.scores, truth).toFixed(3)}.` : "";
+    const omitted = props.omitted ? ` ${props.omitted.count.toLocaleString("en")} edges with smaller scores are not drawn.` : "";
     this.summary = truth
       ? `${state.found} of ${truth.size} true ${what} found, ${state.missed} missed, ${state.extra} extra: ` +
-        `precision ${percent(state.precision)}, recall ${percent(state.recall)}. AUROC of all scores: ${area.toFixed(3)}.`
-      : `${state.kept} ${what}.`;
+        `precision ${percent(state.precision)}, recall ${percent(state.recall)}.${area}${omitted}`
+      : `${state.kept} ${what}.${omitted}`;
     this.words.textContent = this.summary;
     this.highlight(null);
   }
@@ -251,7 +271,8 @@ class CircuitGraph {
   readEdge(index) {
     const { name, source, destination, input } = this.edges[index];
     const { props } = this;
-    const score = props.scores ? ` ${formatted(props.scores[index])}${props.unit ? ` ${props.unit}` : ""}.` : "";
+    const value = props.scores?.[index];
+    const score = typeof value === "number" ? ` ${formatted(value)}${props.unit ? ` ${props.unit}` : ""}.` : "";
     const verdict = this.truth && !props.nodeScores ? ` ${capital(VERDICTS[this.state.verdicts[index]])}.` : "";
     this.words.textContent = `${name}: ${source.name} feeds ${input ? `the ${INPUT_WORDS[input]} of ` : ""}${destination.name}.${score}${verdict}`;
     this.highlight(({ line }) => line === this.lines[index].line);
@@ -293,76 +314,29 @@ class CircuitGraph {
     this.readNode(name);
     this.props.onSelect?.(name);
   }
+}
 
-  // Table and files ---------------------------------------------------------------------------------------------------
-
-  makeTable() {
-    this.details = make("details", "ms-circuit-table");
-    const summary = make("summary");
-    summary.textContent = this.props.nodeScores ? "All nodes as a table" : "All edges as a table";
-    this.tableBox = make("div", "ms-scroll");
-    this.tableBox.tabIndex = 0;
-    this.tableBox.setAttribute("role", "region");
-    this.tableBox.setAttribute("aria-label", summary.textContent);
-    this.details.append(summary, this.tableBox);
-    this.details.addEventListener("toggle", () => this.fillTable());
-    const files = make("p", "ms-files");
-    files.append(
-      button("Save the table (CSV)", () => saveFile(toCsv([this.head(), ...this.rows()]), "text/csv", fileName(this.props.label, "csv"))),
-      button("Save the picture (SVG)", () => {
-        this.rest();
-        saveFile(drawingAsFile(this.svg), "image/svg+xml", fileName(this.props.label, "svg"));
-      }),
-    );
-    const box = make("div");
-    box.append(this.details, files);
-    return box;
-  }
-
-  head() {
-    const { nodeScores, scores, unit } = this.props;
-    const score = `score${unit ? ` (${unit})` : ""}`;
-    return [
-      ...(nodeScores ? ["node", "what it does"] : ["edge", "from", "to", "input"]),
-      ...(scores || nodeScores ? [score, "kept"] : []), ...(this.truth ? ["true", "verdict"] : []),
-    ];
-  }
-
-  rows() {
-    return this.names.map((name, index) => {
-      const verdict = this.state.verdicts[index];
-      const { source, destination, input } = this.props.nodeScores ? {} : this.edges[index];
-      return [
-        ...(source ? [name, source.name, destination.name, INPUT_WORDS[input] ?? ""] : [name, this.props.notes?.[name] ?? ""]),
-        ...(this.scores ? [this.scores[index], verdict === "found" || verdict === "extra" ? "yes" : "no"] : []),
-        ...(this.truth ? [this.truth.has(name) ? "yes" : "no", verdict === "out" ? "left out" : verdict] : []),
-      ];
-    });
-  }
-
-  fillTable() {
-    if (!this.details.open) return;
-    const table = make("table", "ms-table");
-    const head = table.createTHead().insertRow();
-    for (const name of this.head()) {
-      const cell = make("th");
-      cell.scope = "col";
-      cell.textContent = name;
-      head.append(cell);
-    }
-    const body = table.createTBody();
-    for (const row of this.rows()) {
-      const line = body.insertRow();
-      for (const value of row) {
-        const cell = line.insertCell();
-        cell.textContent = typeof value === "number" ? formatted(value) : value;
-        if (typeof value === "number") cell.dataset.value = Math.abs(value);
-      }
-    }
-    makeSortable(table, this.sorting);
-    this.sorting = table.sorting;
-    this.tableBox.replaceChildren(table);
-  }
+/** As a widget (see widget.js). */
+export function mountCircuit(element, props, { selected_node, threshold }, tell) {
+  let following = true; // the first state, like every one that Python sets, need not be told back
+  const [title, box] = [make("p", "ms-title"), make("div")];
+  title.textContent = props.label;
+  element.replaceChildren(title, box);
+  const graph = renderCircuitGraph(box, {
+    ...props,
+    threshold: props.scores && !props.kept ? (threshold ?? Infinity) : undefined,
+    onSelect: (node) => tell("selected_node", node),
+    onChange: (state) => { if (!following) tell("threshold", Number.isFinite(state.threshold) ? state.threshold : null); },
+  });
+  following = false;
+  const select = (node) => { if (node) graph.readNode(node); else graph.rest(); };
+  if (selected_node) select(selected_node);
+  const keepAbove = (value) => {
+    following = true;
+    graph.keepAbove(value);
+    following = false;
+  };
+  return { selected_node: select, threshold: keepAbove };
 }
 
 function make(name, className = "") {
@@ -374,14 +348,6 @@ function make(name, className = "") {
 function draw(name, attributes) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
-}
-
-function button(words, action) {
-  const element = make("button");
-  element.type = "button";
-  element.textContent = words;
-  element.addEventListener("click", action);
   return element;
 }
 

@@ -46,6 +46,7 @@ class Component:
 
 COMPONENT_TABLE: dict[str, Component] = {
     "attention": Component("attention.js", "mountAttention"),
+    "circuit": Component("circuit_graph.js", "mountCircuit"),
     "heatmap": Component("heatmap.js", "mountHeatmap"),
     "logprobs": Component("logprobs.js", "mountLogprobs"),
     "microscope": Component("microscope_widget.js", "mountMicroscope"),

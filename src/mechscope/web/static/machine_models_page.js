@@ -27,9 +27,8 @@ function line({ name, where, megabytes, is_here, is_loaded }) {
   const heading = document.createElement("th");
   heading.scope = "row";
   heading.textContent = name;
-  const size = megabytes === null ? "" : `${megabytes.toLocaleString("en", { maximumFractionDigits: megabytes < 10 ? 1 : 0 })} MB`;
+  const size = megabytes === null ? "" : megabytes < 0.1 ? "less than 0.1 MB" : `${megabytes.toLocaleString("en", { maximumFractionDigits: megabytes < 10 ? 1 : 0 })} MB`;
   row.append(heading);
-  for (const text of [size, is_loaded ? `in memory; ${where}` : where]) row.insertCell().textContent = text;
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Open";
@@ -38,8 +37,17 @@ function line({ name, where, megabytes, is_here, is_loaded }) {
     history.replaceState(null, "", `#${new URLSearchParams({ model: name })}`);
     open(name).catch((error) => say(asSentence(error.message), true));
   });
-  if (is_here) row.insertCell().append(button);
-  else row.insertCell();
+  const action = row.insertCell();
+  if (is_here) action.append(button);
+  row.insertCell().textContent = size;
+  const place = row.insertCell();
+  place.className = "machine-where";
+  // What stands between backticks is a command.
+  (is_loaded ? `in memory; ${where}` : where).split("`").forEach((text, index) => {
+    const part = document.createElement(index % 2 ? "code" : "span");
+    part.textContent = text;
+    place.append(part);
+  });
   return row;
 }
 

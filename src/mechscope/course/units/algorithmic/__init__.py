@@ -1,0 +1,5 @@
+"""Unit A: algorithmic challenges."""
+
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)

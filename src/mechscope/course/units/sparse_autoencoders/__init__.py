@@ -1,0 +1,5 @@
+"""Unit 05: sparse autoencoders."""
+
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)
