@@ -56,7 +56,7 @@ def test_from_an_empty_folder_to_the_first_exercise(place: Path, capsys: pytest.
     # What has passed is not run again with its unit; exercises that nobody has begun say so.
     assert course("check", "P") == 1
     shown = capsys.readouterr().out
-    assert "1 of 9 exercises pass (1 passed earlier and have not changed since)." in shown
+    assert "1 of 21 exercises pass (1 passed earlier and have not changed since)." in shown
 
 
 def test_hints_come_one_by_one_and_the_solution_after_trying(
@@ -73,6 +73,26 @@ def test_hints_come_one_by_one_and_the_solution_after_trying(
     assert "torch.linalg.svd" in capsys.readouterr().out
     assert course("list", "--json", "rank") == 0
     assert json.loads(capsys.readouterr().out)["hints"] == 4
+
+
+def test_the_learners_own_time_is_shown(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    attempts = [
+        {
+            "exercise": "P.rotate",
+            "at": 60.0 * minute,
+            "status": "failed",
+            "seconds": 1.0,
+            "seed": 1,
+            "digest": "",
+        }
+        for minute in range(0, 81, 16)
+    ]
+    (place / "old.json").write_text(json.dumps({"mechscope-progress": 1, "attempts": attempts}))
+    assert course("import", "old.json") == 0
+    assert course("status") == 0
+    assert "1 h 20 min" in capsys.readouterr().out
+    assert course("list", "rotate") == 0
+    assert "1 h 20 min" in capsys.readouterr().out
 
 
 def test_skip_and_reset(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,8 @@ def test_the_largest_difference_is_located() -> None:
     other[1, 2] += 0.5
     other[0, 0] += 0.1
     words = difference(other, X, 1e-5, 1e-6, "it")
-    assert words == f"2 of 12 values differ; it is {other[1, 2]:.6g} at [1, 2]; {X[1, 2]:.6g} is expected."
+    at = f"{other[1, 2]:.6g} at [1, 2], where {X[1, 2]:.6g} is expected."
+    assert words == f"it: 2 of 12 values differ, most of all {at}"
 
 
 @pytest.mark.parametrize("same", [X.clone(), X + 1e-7])
@@ -63,6 +64,17 @@ def test_numbers_of_every_kind_are_numbers(number: object) -> None:
 )
 def test_simple_causes_are_named(got: torch.Tensor, words: str) -> None:
     assert words in simple_cause(got, X, 1e-5, 1e-6)
+
+
+def test_values_of_a_tuple_have_names_and_an_order() -> None:
+    names = ("the eigenvalue", "the eigenvector")
+    assert (
+        difference((X, 2.0), (2.0, X), 1e-5, 1e-6, "it", names)
+        == "the eigenvalue is float32[3, 4]; a number is expected."
+    )
+    assert "in another order" in simple_cause((X, 2.0), (2.0, X), 1e-5, 1e-6)
+    assert "8 times" in simple_cause((2.0, X * 8), (2.0, X), 1e-5, 1e-6)
+    assert simple_cause((2.0, X.sin()), (2.0, X), 1e-5, 1e-6) == ""
 
 
 def test_an_answer_without_a_simple_cause_gets_no_name() -> None:

@@ -34,6 +34,27 @@ def test_what_was_recorded_is_there_again(tmp_path: Path) -> None:
     assert progress.warning == ""
 
 
+def test_time_counts_from_one_event_to_the_next_without_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = Progress(tmp_path / "progress.sqlite")
+    assert progress.minutes() == {}
+    events = [
+        (0, "00.evidence"),
+        (4, "00.evidence"),
+        (10, "00.match"),
+        # A pause of an hour is nobody's time.
+        (70, "00.match"),
+        (75, "00.match"),
+    ]
+    for minute, exercise in events:
+        monkeypatch.setattr("mechscope.course.progress.time.time", lambda minute=minute: 60.0 * minute)
+        progress.record(result(exercise=exercise), "aa")
+    monkeypatch.setattr("mechscope.course.progress.time.time", lambda: 60.0 * 78)
+    progress.record_hint("00.evidence", 1)
+    assert progress.minutes() == {"00.evidence": 4 + 3, "00.match": 6 + 5}
+
+
 def test_export_and_import_add_up(tmp_path: Path) -> None:
     one, other = Progress(tmp_path / "a.sqlite"), Progress(tmp_path / "b.sqlite")
     one.record(result(), "aa")

@@ -39,13 +39,16 @@ def describe(value: Any) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def difference(got: Any, wanted: Any, rtol: float, atol: float, what: str = "the result") -> str:
+def difference(
+    got: Any, wanted: Any, rtol: float, atol: float, what: str = "the result", names: Sequence[str] = ()
+) -> str:
     """How `got` differs from `wanted`, in a sentence; empty if it does not.
 
     Args:
         rtol: relative tolerance of floating-point numbers.
         atol: absolute tolerance.
         what: what is compared, as the sentence begins.
+        names: what the values of a tuple or list are called, such as "the eigenvalue".
     """
     if got is None and wanted is not None:
         return f"{what} is None. Does every path through your function end with `return`?"
@@ -59,7 +62,7 @@ def difference(got: Any, wanted: Any, rtol: float, atol: float, what: str = "the
         if len(got) != len(wanted):
             return f"{what} has {len(got)} values; {len(wanted)} are expected."
         parts = (
-            difference(one, other, rtol, atol, f"value {place} of {what}")
+            difference(one, other, rtol, atol, names[place] if names else f"value {place} of {what}")
             for place, (one, other) in enumerate(zip(got, wanted, strict=True))
         )
         return next(filter(None, parts), "")
@@ -100,11 +103,13 @@ def _tensor_difference(got: Any, wanted: Tensor, rtol: float, atol: float, what:
     place = (
         [int(index) for index in np.unravel_index(int(gap.argmax()), tuple(one.shape))] if one.ndim else []
     )
-    where = f" at {place}" if place else ""
-    values = f"{one[tuple(place)].item():.6g}{where}; {other[tuple(place)].item():.6g} is expected"
-    count = int((~same).sum())
-    many = f"{count} of {one.numel()} values differ; " if one.numel() > 1 else ""
-    return f"{many}{what} is {values}."
+    value, right = f"{one[tuple(place)].item():.6g}", f"{other[tuple(place)].item():.6g}"
+    if not place:
+        return f"{what} is {value}; {right} is expected."
+    count, of = int((~same).sum()), one.numel()
+    return (
+        f"{what}: {count} of {of} values differ, most of all {value} at {place}, where {right} is expected."
+    )
 
 
 def is_same(got: Any, wanted: Any, rtol: float, atol: float) -> bool:
@@ -114,6 +119,8 @@ def is_same(got: Any, wanted: Any, rtol: float, atol: float) -> bool:
 
 def simple_cause(got: Any, wanted: Any, rtol: float, atol: float) -> str:
     """The name of a simple change that turns the expected answer into this one; empty if there is none."""
+    if isinstance(wanted, tuple | list) and isinstance(got, tuple | list):
+        return _cause_among_several(got, wanted, rtol, atol)
     if not (isinstance(got, Tensor) and isinstance(wanted, Tensor)):
         return _number_cause(_as_number(got), _as_number(wanted), rtol, atol)
     if got.dtype != wanted.dtype or got.device != wanted.device or not wanted.is_floating_point():
@@ -137,6 +144,19 @@ def simple_cause(got: Any, wanted: Any, rtol: float, atol: float) -> str:
             if wanted.shape[axis] > 2 and torch.allclose(got, wanted.roll(step, axis), rtol, atol):
                 return f"The values are right, but shifted by one along axis {axis}."
     return ""
+
+
+def _cause_among_several(got: Sequence[Any], wanted: Sequence[Any], rtol: float, atol: float) -> str:
+    """The cause if only the order of several values is wrong, or if one simple change explains the first wrong one."""
+    if len(got) != len(wanted) or len(wanted) > LARGEST_TO_PERMUTE:
+        return ""
+    for order in itertools.permutations(range(len(wanted))):
+        if list(order) != sorted(order) and all(
+            is_same(got[place], wanted[source], rtol, atol) for place, source in enumerate(order)
+        ):
+            return "Each value is right, but they are in another order than the exercise asks for."
+    pairs = zip(got, wanted, strict=True)
+    return next((simple_cause(*pair, rtol, atol) for pair in pairs if not is_same(*pair, rtol, atol)), "")
 
 
 def _permutation(got: Tensor, wanted: Tensor, rtol: float, atol: float) -> Sequence[int]:

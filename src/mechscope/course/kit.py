@@ -57,3 +57,44 @@ def largest_tensor(call: Callable[[], Any]) -> int:
     with _Largest() as watched:
         call()
     return watched.bytes
+
+
+class _Counted(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(call: Callable[[], Any]) -> int:
+    """How many operations of torch run during a call: a loop in Python shows, whatever it looks like."""
+    with _Counted() as counted:
+        call()
+    return counted.count
+
+
+class _Multiplied(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ("mm", "bmm", "addmm", "baddbmm"):
+            # Each number of the answer is a sum over the last axis of the left matrix.
+            left = args[1] if "add" in name else args[0]
+            self.count += answer.numel() * left.shape[-1]
+        elif name == "mul":
+            self.count += answer.numel()
+        return answer
+
+
+def multiplications(call: Callable[[], Any]) -> int:
+    """How many multiplications of numbers the products of tensors take that run during a call."""
+    with _Multiplied() as counted:
+        call()
+    return counted.count

@@ -143,7 +143,7 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
             f"{error.name} is not installed.",
             line,
             source,
-            "The exercises need torch, einops and numpy only; they are installed with mechscope.",
+            "The exercises need torch, einops, numpy and plotly only; they are installed with mechscope.",
         )
     if isinstance(error, SystemExit):
         return LearnerError(
@@ -157,13 +157,36 @@ def as_learner_error(error: BaseException, path: Path) -> LearnerError:
         raise error
     name = type(error).__name__
     text = str(error).strip().splitlines()
-    return LearnerError(
-        f"{name}: {text[0] if text else 'without a message'}", line, source, _usual_meaning(error)
-    )
+    if name == "EinopsError":
+        # The first line repeats the pattern; what is wrong with it stands in the last.
+        where = " ".join(each.strip() for each in text[1:-1]).replace(" Additional info: {}.", "")
+        text = [f"{text[-1].strip()} ({where})"]
+    meaning = " ".join(filter(None, (_usual_meaning(error), _caller(error, path))))
+    return LearnerError(f"{name}: {text[0] if text else 'without a message'}", line, source, meaning)
 
 
 TOO_LARGE = "Look for a product of two large axes, such as pixels by pixels for every image."
 """What to do about code that needs too much memory."""
+
+
+def _caller(error: BaseException, path: Path) -> str:
+    """Where in the learner's file the function was called in which the error was raised, if it was called there."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    calls = [frame for frame in frames if frame.name != frames[-1].name and not frame.name.startswith("<")]
+    return f"{frames[-1].name} was called from line {calls[-1].lineno}: {calls[-1].line}" if calls else ""
+
+
+USUAL_IMPORTS = {
+    "np": "Add `import numpy as np` at the top of the file.",
+    "F": "Add `import torch.nn.functional as F` at the top of the file.",
+    "nn": "Add `from torch import nn` at the top of the file.",
+    "einops": "Add `import einops` at the top of the file.",
+    **{
+        name: f"Write einops.{name}, or add `from einops import {name}` at the top of the file."
+        for name in ("rearrange", "reduce", "repeat", "einsum")
+    },
+}
+"""What to do about a name that is usually imported."""
 
 
 def _usual_meaning(error: BaseException) -> str:
@@ -174,8 +197,15 @@ def _usual_meaning(error: BaseException) -> str:
         return "Two tensors have different dtypes, such as whole numbers and floating-point numbers: use .float()."
     if "has no attribute" in text and "NoneType" in text:
         return "Something is None here. Does the function that you call end with `return`?"
+    if "does not require grad" in text:
+        return "Autograd follows only tensors with requires_grad: copy the weights, and call requires_grad_() on them."
+    if "Expected target size" in text:
+        return "cross_entropy expects the classes on axis 1. Make one axis of batch and positions: .flatten(0, 1)."
+    if isinstance(error, KeyError):
+        return "The dictionary has no such key. Print the keys that it has: print(list(weights))."
     if isinstance(error, NameError):
-        return "A name is used before it gets a value. Is it misspelt?"
+        wanted = USUAL_IMPORTS.get(getattr(error, "name", "") or "")
+        return wanted or "A name is used before it gets a value. Is it misspelt?"
     return ""
 
 

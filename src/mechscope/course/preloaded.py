@@ -6,11 +6,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import einops
+import jaxtyping
 import numpy
+import plotly.graph_objects as graph_objects
 import torch
 
 from mechscope.course import checking
 
 torch.set_num_threads(1)
 
-__all__ = ["checking", "einops", "numpy", "torch"]
+__all__ = ["checking", "einops", "graph_objects", "jaxtyping", "numpy", "torch"]

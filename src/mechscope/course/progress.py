@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sqlite3
@@ -31,6 +32,8 @@ CREATE TABLE IF NOT EXISTS hints (
 CREATE TABLE IF NOT EXISTS skipped (exercise TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+PAUSE = 20 * 60
+"""Seconds without a check or a hint that count as a pause."""
 COLUMNS = {
     "attempts": ("exercise", "at", "status", "seconds", "seed", "digest"),
     "hints": ("exercise", "level", "at"),
@@ -129,6 +132,17 @@ class Progress:
     def state(self, exercise: str) -> ExerciseState:
         """What is known about one exercise."""
         return self.states().get(exercise, ExerciseState())
+
+    def minutes(self) -> dict[str, float]:
+        """Exercise → the learner's own minutes on it: from one check or hint to the next, without pauses."""
+        events = self._read(
+            "SELECT at, exercise FROM attempts UNION ALL SELECT at, exercise FROM hints ORDER BY at"
+        )
+        spent: dict[str, float] = {}
+        for (before, _), (at, exercise) in itertools.pairwise(events):
+            if at - before <= PAUSE:
+                spent[exercise] = spent.get(exercise, 0.0) + (at - before) / 60
+        return spent
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the settings, as `import_json` takes it."""

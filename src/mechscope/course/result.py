@@ -33,6 +33,8 @@ class CheckResult:
     """The text of that line."""
     printed: str = ""
     """What the learner's code printed, cut off after some thousand characters."""
+    notes: tuple[str, ...] = ()
+    """What else the check found out about a function that passed: an accuracy, or a comparison it could not make."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a dictionary."""

@@ -103,15 +103,22 @@ class CourseSession:
             return ""
         return "" if node is None else hashlib.sha256(ast.dump(node).encode()).hexdigest()[:16]
 
-    def next_exercise(self) -> Exercise | None:
-        """The first exercise that is neither passed nor skipped; None at the end of the course."""
-        return next_exercise(self.progress.states())
+    def next_exercise(self, after: Exercise | None = None) -> Exercise | None:
+        """As the function `next_exercise`, with this learner's progress."""
+        return next_exercise(self.progress.states(), after)
 
 
-def next_exercise(states: Mapping[str, ExerciseState]) -> Exercise | None:
+def next_exercise(states: Mapping[str, ExerciseState], after: Exercise | None = None) -> Exercise | None:
     """The first exercise that is neither passed nor skipped; None at the end of the course.
 
     Args:
         states: as `Progress.states`.
+        after: the exercise that the learner works on: what follows it in its unit goes first, and then the rest of the
+            unit, so that learners may do units in the order that they like.
     """
-    return next((each for each in find_exercises("all") if not state_of(states, each).is_done), None)
+    candidates = list(find_exercises("all"))
+    if after is not None:
+        unit = find_unit(after.unit).exercises
+        place = unit.index(after)
+        candidates = [*unit[place:], *unit[:place], *candidates]
+    return next((each for each in candidates if not state_of(states, each).is_done), None)

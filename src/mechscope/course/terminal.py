@@ -31,6 +31,8 @@ def show_result(
     """
     if result.status == "passed":
         console.print(Text.assemble(("✓ ", "bold green"), (exercise.id, "bold"), f"  {exercise.title}"))
+        for note in result.notes:
+            console.print(Text(f"  {note}"))
         _show_printed(console, result)
         if following is not None:
             console.print(Text(f"  Next: {following.id}  {following.title}", "dim"))
@@ -65,25 +67,43 @@ def _show_printed(console: Console, result: CheckResult) -> None:
         )
 
 
-def show_list(console: Console, exercises: Iterable[Exercise], states: Mapping[str, ExerciseState]) -> None:
-    """Print exercises with their state."""
+def show_list(
+    console: Console,
+    exercises: Iterable[Exercise],
+    states: Mapping[str, ExerciseState],
+    minutes: Mapping[str, float],
+) -> None:
+    """Print exercises with their state.
+
+    Args:
+        minutes: as `Progress.minutes`.
+    """
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "exercise", "about", "tries", "hints"):
+    for heading in ("", "exercise", "about", "tries", "hints", "your time"):
         table.add_column(heading, overflow="fold")
     for exercise in exercises:
         state = state_of(states, exercise)
         mark, style = MARKS[state_name(state)]
         solution = "solution" if state.hints == SOLUTION else str(state.hints or "")
-        table.add_row(Text(mark, style), exercise.id, exercise.title, str(state.attempts or ""), solution)
+        tries, time = str(state.attempts or ""), _duration(minutes.get(exercise.id, 0.0))
+        table.add_row(Text(mark, style), exercise.id, exercise.title, tries, solution, time)
     console.print(table)
 
 
 def show_status(
-    console: Console, units: Iterable[Unit], states: Mapping[str, ExerciseState], following: Exercise | None
+    console: Console,
+    units: Iterable[Unit],
+    states: Mapping[str, ExerciseState],
+    following: Exercise | None,
+    minutes: Mapping[str, float],
 ) -> None:
-    """Print how far the learner is in each unit."""
+    """Print how far the learner is in each unit, and how long it took so far.
+
+    Args:
+        minutes: as `Progress.minutes`.
+    """
     table = Table(box=None, pad_edge=False)
-    for heading in ("unit", "", "done", "title"):
+    for heading in ("unit", "", "done", "your time", "title"):
         table.add_column(heading, overflow="fold")
     for unit in units:
         done = sum(state_of(states, exercise).is_done for exercise in unit.exercises)
@@ -91,10 +111,17 @@ def show_status(
         bar = Text("█" * round(10 * done / whole), "green") + Text(
             "░" * (10 - round(10 * done / whole)), "dim"
         )
-        table.add_row(unit.id, bar, f"{done}/{whole}", unit.title)
+        spent = _duration(sum(minutes.get(exercise.id, 0.0) for exercise in unit.exercises))
+        table.add_row(unit.id, bar, f"{done}/{whole}", spent, unit.title)
     console.print(table)
     if following is not None:
         console.print(Text(f"Next: {following.id}  {following.title}", "bold"))
+
+
+def _duration(minutes: float) -> str:
+    """Minutes in words: "1 h 05 min"; empty below half a minute."""
+    hours, rest = divmod(round(minutes), 60)
+    return (f"{hours} h {rest:02d} min" if hours else f"{rest} min") if hours or rest else ""
 
 
 def state_name(state: ExerciseState) -> str:

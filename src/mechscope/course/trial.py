@@ -66,6 +66,11 @@ class Trial:
         self.mistakes = mistakes
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        """Tell the learner something that the check found out and that is no fault, if the function passes."""
+        self.notes.append(sentence)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, of shape `shape`."""
@@ -100,10 +105,12 @@ class Trial:
         given = copy.deepcopy((arguments, options))
         answer = self.function(*given[0], **given[1])
         for name, one, other in self._named(arguments, options, given):
-            if isinstance(other, Tensor) and not is_same(one, other, 0, 0):
+            tensors = zip(_tensors(one), _tensors(other), strict=False)
+            if not all(is_same(before, after, 0, 0) for before, after in tensors):
                 raise CheckFailedError(
                     f"your function changed its argument {name}.",
-                    "Operations such as x -= y, x[0] = y or x.add_(y) change the caller's tensor; make a new one.",
+                    "Operations such as x -= y, x[0] = y or x.add_(y), and an optimizer's step, change the tensor that "
+                    "they are given. Make a new one, or work on a copy.",
                     self.in_words(arguments, options),
                 )
         return answer
@@ -114,6 +121,7 @@ class Trial:
         rtol: float = 1e-4,
         atol: float = 1e-5,
         what: str = "the result",
+        names: Sequence[str] = (),
         **options: Any,
     ) -> Any:
         """Ask the learner's function and the reference the same, and return the learner's answer.
@@ -122,6 +130,7 @@ class Trial:
             rtol: relative tolerance.
             atol: absolute tolerance.
             what: what the answer is called if it is wrong.
+            names: what the values of a tuple or list are called.
 
         Raises:
             CheckFailedError: if the answers differ, with the known mistake that gives this answer.
@@ -129,7 +138,7 @@ class Trial:
         given = copy.deepcopy((arguments, options))
         wanted = self.reference(*given[0], **given[1])
         got = self.call(*arguments, **options)
-        if problem := difference(got, wanted, rtol, atol, what):
+        if problem := difference(got, wanted, rtol, atol, what, names):
             diagnosis = self._known_mistake(arguments, options, got, wanted, rtol, atol)
             diagnosis = diagnosis or simple_cause(got, wanted, rtol, atol)
             raise CheckFailedError(problem, diagnosis, self.in_words(arguments, options))
@@ -162,8 +171,11 @@ class Trial:
         except CheckFailedError:
             raise
         except Exception as other:
+            first = next(iter(str(other).strip().splitlines()), "")
             raise CheckFailedError(
-                f"{problem} It raised {type(other).__name__}: {other}", "", words
+                f"{problem} It raised {type(other).__name__}{': ' * bool(first)}{first}",
+                f"Test for it yourself, before the calculation, and raise {error.__name__}(...) with a sentence.",
+                words,
             ) from None
         raise CheckFailedError(problem, "", words)
 
@@ -201,6 +213,15 @@ class Trial:
         one = dict(zip(names, arguments, strict=False)) | dict(options)
         other = one if given is None else dict(zip(names, given[0], strict=False)) | given[1]
         return [(name, one[name], other[name]) for name in one]
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """The tensors in a value, those in lists, tuples and dictionaries included."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [tensor for each in value for tensor in _tensors(each)] if isinstance(value, list | tuple) else []
 
 
 def _plain_signature(function: Callable[..., Any]) -> str:

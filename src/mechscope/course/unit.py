@@ -92,6 +92,13 @@ class Unit:
         """The lesson, in Markdown."""
         return self.folder / "lesson.md"
 
+    @property
+    def lesson_text(self) -> str:
+        """The lesson, and after it the unit's concept cards (`cards.md`) if it has any."""
+        cards = self.folder / "cards.md"
+        text = self.lesson.read_text(encoding="utf-8")
+        return f"{text}\n{cards.read_text(encoding='utf-8')}" if cards.is_file() else text
+
     def exercise(self, name: str) -> Exercise:
         """One of its exercises by name.
 

@@ -102,7 +102,7 @@ def _cells(unit: Unit) -> Iterator[Cell]:
     yield Cell("code", "set-up", f"{HELPERS}\n{_preamble(unit, template)}")
     exercises = {exercise.name: exercise for exercise in unit.exercises}
     # Text, the name of an exercise, text, and so on.
-    text, *rest = EXERCISE.split(unit.lesson.read_text(encoding="utf-8"))
+    text, *rest = EXERCISE.split(unit.lesson_text)
     pieces = [("", text), *zip(rest[::2], rest[1::2], strict=True)]
     placed: set[str] = set()
     for number, (name, text) in enumerate(pieces):

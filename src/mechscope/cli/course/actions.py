@@ -33,6 +33,9 @@ from mechscope.course.unit_notebook import WrittenNotebooks, notebook_name, writ
 from mechscope.course.watching import SavedExercises, saves
 from mechscope.storage.files import write_atomically
 
+MANY = 4
+"""From so many checks on, preparing for them takes less time than it saves."""
+
 
 def start(command: Start) -> int:
     """Write the learner's folder."""
@@ -103,6 +106,8 @@ def check(command: Check) -> int:
     states = session.progress.states()
     results = []
     finished = 0
+    if len(exercises) >= MANY:
+        session.runner.warm_up()
     for exercise in exercises:
         if (
             not command.again
@@ -131,7 +136,7 @@ def _check_one(console: Console, session: CourseSession, exercise: Exercise, see
             f"[dim]Checking {exercise.id}, which may take up to {exercise.seconds:.0f} seconds …[/dim]"
         )
     result = session.check(exercise, seed)
-    terminal.show_result(console, result, exercise, session.next_exercise())
+    terminal.show_result(console, result, exercise, session.next_exercise(exercise))
     if result.status == "passed":
         _celebrate(console, session, exercise)
     return result
@@ -176,7 +181,7 @@ def lesson(command: Lesson) -> int:
     else:
         following = _session(command.folder).next_exercise()
         unit = find_unit(following.unit) if following else all_units()[0]
-    terminal.show_lesson(_console(), unit, unit.lesson.read_text(encoding="utf-8"))
+    terminal.show_lesson(_console(), unit, unit.lesson_text)
     return 0
 
 
@@ -197,7 +202,7 @@ def list_exercises(command: List) -> int:
             state = asdict(state_of(states, exercise))
             print(json.dumps({"exercise": exercise.id, "title": exercise.title, **state}))
     else:
-        terminal.show_list(_console(), exercises, states)
+        terminal.show_list(_console(), exercises, states, progress.minutes())
     return _warn(progress)
 
 
@@ -217,7 +222,7 @@ def status(command: Status) -> int:
         print(json.dumps(units))
     else:
         following = next_exercise(states)
-        terminal.show_status(_console(), all_units(), states, following)
+        terminal.show_status(_console(), all_units(), states, following, progress.minutes())
     return _warn(progress)
 
 

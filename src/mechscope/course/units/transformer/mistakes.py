@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mechscope.course.units.transformer import mistakes_in_layers, mistakes_in_models
+from mechscope.course.units.transformer import mistakes_in_layers, mistakes_in_models, mistakes_in_use
 
-MISTAKES = mistakes_in_layers.MISTAKES | mistakes_in_models.MISTAKES
+MISTAKES = mistakes_in_layers.MISTAKES | mistakes_in_models.MISTAKES | mistakes_in_use.MISTAKES
 """Exercise → its known mistakes."""

@@ -38,6 +38,11 @@ def _centred_only(x, w, b, eps=1e-5):
     return (x - x.mean(-1, keepdim=True)) * w + b
 
 
+def _layer_norm_not_rooted(x, w, b, eps=1e-5):
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / (x.var(-1, keepdim=True, correction=0) + eps) * w + b
+
+
 def _over_positions(x, w, b, eps=1e-5):
     centred = x - x.mean(1, keepdim=True)
     return centred / (centred.square().mean(1, keepdim=True) + eps).sqrt() * w + b
@@ -115,6 +120,16 @@ def _keys_by_queries(q, k):
     return _masked(_scores(k, q)).softmax(-1)
 
 
+def _heads_by_heads(q, k):
+    return (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
+
+
+def _everything_seen_masked(q, k):
+    scores = torch.einsum("bqhd, bkhd -> bhqk", q, k) / math.sqrt(q.shape[-1])
+    seen = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    return scores.masked_fill(seen, -torch.inf).softmax(-1)
+
+
 # Attention
 
 
@@ -157,6 +172,19 @@ def _mean_of_heads(x, weights):
     return (_attention_with(x, weights, out_bias=0) / heads) + weights["b_O"]
 
 
+def _no_input_biases(x, weights):
+    without = {name: torch.zeros_like(weights[name]) for name in ("b_Q", "b_K", "b_V")}
+    return reference.attention(x, {**weights, **without})
+
+
+def _heads_kept(x, weights):
+    q, k, v = (
+        torch.einsum("bpm, hmd -> bphd", x, weights[f"W_{name}"]) + weights[f"b_{name}"] for name in "QKV"
+    )
+    mixed = torch.einsum("bhqk, bkhd -> bqhd", reference.attention_pattern(q, k), v)
+    return torch.einsum("bqhd, hdm -> bqhm", mixed, weights["W_O"]) + weights["b_O"]
+
+
 # The MLP
 
 
@@ -175,6 +203,10 @@ def _relu(x, weights):
 
 def _no_activation(x, weights):
     return _mlp_with(x, weights, lambda before: before)
+
+
+def _no_output_bias(x, weights):
+    return reference.mlp(x, weights) - weights["b_out"]
 
 
 def _no_input_bias(x, weights):
@@ -200,6 +232,10 @@ def _mlp_part(x, weights):
 
 def _in_parallel(x, weights):
     return x + _attention_part(x, weights) + _mlp_part(x, weights)
+
+
+def _attention_only(x, weights):
+    return x + _attention_part(x, weights)
 
 
 def _no_stream(x, weights):
@@ -238,6 +274,7 @@ MISTAKES = {
             _correction,
             "This divides by n - 1. LayerNorm's variance is the plain mean of squares: correction=0.",
         ),
+        Mistake(_layer_norm_not_rooted, "You divided by the variance. Divide by its square root."),
         Mistake(_eps_outside, "You added eps after the square root; it belongs to the variance."),
         Mistake(_eps_forgotten, "Without eps, small vectors are blown up too much."),
         Mistake(_mean_kept, "The mean was not subtracted: this is RMSNorm."),
@@ -258,6 +295,16 @@ MISTAKES = {
         Mistake(_from_one, "Positions count from 0."),
     ),
     "attention_pattern": (
+        Mistake(
+            _heads_by_heads,
+            "This multiplies heads with heads, at each position. Positions attend to positions: bring the head axis "
+            "before the positions first, or use an einsum.",
+        ),
+        Mistake(
+            _everything_seen_masked,
+            "The mask is the wrong way round: it hides what a position may see. At the last position nothing is left, "
+            "and the softmax of nothing is NaN.",
+        ),
         Mistake(_unscaled, "The scores were not divided by the square root of d_head."),
         Mistake(_scaled_twice, "You divided by d_head. It is its square root."),
         Mistake(_unmasked, "Positions see later ones: the mask is missing."),
@@ -279,6 +326,11 @@ MISTAKES = {
         Mistake(_bias_per_head, "b_O was added once per head. It belongs to the layer: add it once."),
         Mistake(_no_out_bias, "b_O is missing."),
         Mistake(_no_value_bias, "b_V is missing."),
+        Mistake(_no_input_biases, "b_Q, b_K and b_V are missing."),
+        Mistake(
+            _heads_kept,
+            "You kept the heads apart. Each adds to the same output: sum over h in the last einsum.",
+        ),
         Mistake(
             _pattern_turned,
             "You summed over the queries. Each query sums over the keys: the last axis of the pattern.",
@@ -292,6 +344,7 @@ MISTAKES = {
         Mistake(_relu, "This is a ReLU. GPT-2's activation function is GELU."),
         Mistake(_no_activation, "There is no activation function between the two matrices."),
         Mistake(_no_input_bias, "b_in is missing."),
+        Mistake(_no_output_bias, "b_out is missing."),
         Mistake(_added_to_stream, "You added the input as well. That is the block's business."),
     ),
     "block": (
@@ -299,6 +352,7 @@ MISTAKES = {
             _in_parallel,
             "The MLP read the stream from before attention. It reads what attention has added, too.",
         ),
+        Mistake(_attention_only, "The MLP is missing."),
         Mistake(_no_stream, "The residual stream is missing: a layer adds to it and does not replace it."),
         Mistake(_stream_lost_once, "What attention added was lost again at the end."),
         Mistake(_no_norms, "The layers read the stream without LayerNorm."),

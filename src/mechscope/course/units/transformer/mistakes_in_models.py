@@ -46,6 +46,14 @@ def _one_block_short(tokens, weights, n_layers):
     return _gpt_with(tokens, weights, range(n_layers - 1))
 
 
+def _first_block_left_out(tokens, weights, n_layers):
+    return _gpt_with(tokens, weights, range(1, n_layers))
+
+
+def _no_blocks(tokens, weights, n_layers):
+    return _gpt_with(tokens, weights, ())
+
+
 def _embedding_as_unembedding(tokens, weights, n_layers):
     return _gpt_with(tokens, {**weights, "unembed.W_U": weights["embed.W_E"].T}, range(n_layers))
 
@@ -157,6 +165,21 @@ def _step_unscaled(x, weights, keys, values):
     return _step_with(x, scaled, keys, values)
 
 
+def _all_queries(x, weights, keys, values):
+    q, k, v = (
+        torch.einsum("bm, hmd -> bhd", x, weights[f"W_{name}"]) + weights[f"b_{name}"] for name in "QKV"
+    )
+    keys, values = torch.cat([keys, k[:, None]], 1), torch.cat([values, v[:, None]], 1)
+    pattern = reference.attention_pattern(q[:, None].expand_as(keys), keys)
+    mixed = torch.einsum("bhqk, bkhd -> bqhd", pattern, values)
+    out = torch.einsum("bqhd, hdm -> bqm", mixed, weights["W_O"]) + weights["b_O"]
+    return out[:, -1], keys, values
+
+
+TOO_MUCH_WORK = (
+    "Only the new position needs a query. Leave out the query axis: scores are [batch, head, earlier + 1]."
+)
+
 # Llama's variants
 
 
@@ -196,6 +219,10 @@ def _neighbours(x, base=10_000.0):
     return torch.stack([turned[..., :half], turned[..., half:]], -1).flatten(-2)
 
 
+def _neighbours_as_halves(x, base=10_000.0):
+    return reference.rotary(torch.cat([x[..., 0::2], x[..., 1::2]], -1), base)
+
+
 def _backwards(x, base=10_000.0):
     return _turned(x, base, sign=-1)
 
@@ -219,6 +246,8 @@ MISTAKES = {
         Mistake(_no_positions, "The positions are missing."),
         Mistake(_first_block_again, "Every block had the weights of the first one."),
         Mistake(_one_block_short, "The last block is missing."),
+        Mistake(_first_block_left_out, "The first block is missing. Blocks count from 0."),
+        Mistake(_no_blocks, "No block has an effect. block returns the new stream: x = block(x, ...)."),
         Mistake(
             _embedding_as_unembedding,
             "You used the transposed embedding. This model has an unembedding of its own.",
@@ -243,7 +272,10 @@ MISTAKES = {
         Mistake(_temperature_ignored, "The temperature has no effect."),
         Mistake(_crossing_left_out, "The token with which the sum reaches top_p belongs to what is kept."),
         Mistake(_not_renormalised, "What is kept was not renormalised."),
-        Mistake(_only_top_k, "top_p has no effect."),
+        Mistake(
+            _only_top_k,
+            "top_p has no effect here. Does it see probabilities that were renormalised after top-k?",
+        ),
         Mistake(_only_top_p, "top_k has no effect."),
     ),
     "attention_step": (
@@ -251,18 +283,26 @@ MISTAKES = {
         Mistake(_blind_to_itself, "The new position does not see itself."),
         Mistake(_nothing_kept, "The keys and values that you return lack the new position."),
         Mistake(_step_unscaled, "The scores were not divided by the square root of d_head."),
+        Mistake(_all_queries, TOO_MUCH_WORK),
     ),
     "rms_norm": (
         Mistake(_rms_centred, "You subtracted the mean: this is LayerNorm. RMSNorm leaves the mean alone."),
         Mistake(_unit_length, "This makes vectors of length 1. Take the mean of the squares, not their sum."),
         Mistake(_not_rooted, "The square root is missing."),
-        Mistake(_rms_eps_outside, "You added eps after the square root; it belongs to the mean square."),
+        Mistake(
+            _rms_eps_outside,
+            "eps is missing, or stands after the square root. It is added to the mean square, before the root.",
+        ),
         Mistake(_rms_without_weight, "The scale `w` is missing."),
     ),
     "rotary": (
         Mistake(
             _neighbours,
             "You paired neighbours. Dimension i goes with dimension i of the second half.",
+        ),
+        Mistake(
+            _neighbours_as_halves,
+            "You paired neighbours, and put them back elsewhere. Dimension i goes with dimension i of the second half.",
         ),
         Mistake(_backwards, "This turns the other way."),
         Mistake(_positions_from_one, "Positions count from 0: the first position is not turned."),

@@ -1,6 +1,7 @@
 """The solutions of unit T."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
@@ -95,19 +96,29 @@ def block(
     return x + mlp(layer_norm(x, weights["ln2.w"], weights["ln2.b"]), part(weights, "mlp."))
 
 
+def unembed(
+    x: Float[Tensor, "batch pos d_model"], weights: dict[str, Tensor]
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """The logits that the residual stream at the end stands for: the last LayerNorm, then one score per token.
+
+    `weights` has ln_final.w, ln_final.b, unembed.W_U [d_model d_vocab] and unembed.b_U [d_vocab]. Logits are not
+    probabilities yet: there is no softmax.
+    """
+    x = layer_norm(x, weights["ln_final.w"], weights["ln_final.b"])
+    return x @ weights["unembed.W_U"] + weights["unembed.b_U"]
+
+
 def gpt(
     tokens: Int[Tensor, "batch pos"], weights: dict[str, Tensor], n_layers: int
 ) -> Float[Tensor, "batch pos d_vocab"]:
-    """The logits of a whole GPT-2: embed, all blocks in order, the last LayerNorm, unembed.
+    """The logits of a whole GPT-2: embed, all blocks in order, unembed.
 
-    The weights are named embed.W_E, pos_embed.W_pos, blocks.0.ln1.w, …, ln_final.w, ln_final.b, unembed.W_U
-    [d_model d_vocab] and unembed.b_U [d_vocab].
+    The weights are named embed.W_E, pos_embed.W_pos, blocks.0.ln1.w, …, blocks.1.ln1.w, …, and as in `unembed`.
     """
     x = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
     for layer in range(n_layers):
         x = block(x, part(weights, f"blocks.{layer}."))
-    x = layer_norm(x, weights["ln_final.w"], weights["ln_final.b"])
-    return x @ weights["unembed.W_U"] + weights["unembed.b_U"]
+    return unembed(x, weights)
 
 
 def language_model_loss(
@@ -119,6 +130,29 @@ def language_model_loss(
     """
     log_probabilities = logits[:, :-1].log_softmax(-1)
     return -log_probabilities.gather(-1, tokens[:, 1:, None]).mean()
+
+
+def train(
+    weights: dict[str, Tensor], n_layers: int, texts: Int[Tensor, "step batch pos"], rate: float
+) -> tuple[dict[str, Tensor], list[float]]:
+    """Train a GPT-2 with Adam: one step for each batch of texts, in order.
+
+    A step computes the loss of the batch (use gpt and language_model_loss), lets autograd find its gradients, and lets
+    torch.optim.Adam, with learning rate `rate` and otherwise as it is, change all weights.
+
+    Returns the trained weights under the same names, and the loss of each batch as it was before its step. The given
+    weights stay as they are: train copies.
+    """
+    trained = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
+    optimizer = torch.optim.Adam(trained.values(), lr=rate)
+    losses = []
+    for tokens in texts:
+        loss = language_model_loss(gpt(tokens, trained, n_layers), tokens)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return {name: weight.detach() for name, weight in trained.items()}, losses
 
 
 def next_token_probabilities(
@@ -141,6 +175,18 @@ def next_token_probabilities(
     return kept
 
 
+def sample(
+    logits: Float[Tensor, " d_vocab"], temperature: float, top_k: int, top_p: float, count: int, seed: int
+) -> Int[Tensor, " count"]:
+    """Draw `count` next tokens, each independently of the others, with next_token_probabilities.
+
+    All chance comes from torch.Generator().manual_seed(seed): the same seed gives the same tokens again.
+    """
+    probabilities = next_token_probabilities(logits, temperature, top_k, top_p)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.multinomial(probabilities, count, replacement=True, generator=generator)
+
+
 def attention_step(
     x: Float[Tensor, "batch d_model"],
     weights: dict[str, Tensor],
@@ -150,7 +196,8 @@ def attention_step(
     """The output of an attention layer at one new position, with the keys and values of earlier positions kept.
 
     Returns the output, and the keys and values with those of the new position at the end. `weights` are those of
-    `attention`. The output equals what `attention` gives at the last position of the whole text, with less work.
+    `attention`. The output equals what `attention` gives at the last position of the whole text, but nothing is
+    computed for the other positions.
     """
     q, k, v = (
         torch.einsum("bm, hmd -> bhd", x, weights[f"W_{name}"]) + weights[f"b_{name}"] for name in "QKV"
@@ -186,3 +233,50 @@ def rotary(
     angles = torch.arange(x.shape[1])[:, None, None] * frequencies
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
+
+
+def find_bug(
+    suspect: Callable[..., Tensor],
+    weights: dict[str, Tensor],
+    n_layers: int,
+    tokens: Int[Tensor, "batch pos"],
+) -> str:
+    """Find out by experiments what is wrong with somebody else's GPT-2, whose code you cannot see.
+
+    suspect(tokens, weights, n_layers) is meant to do what your gpt does. It never raises an error, but it may have one
+    of these bugs. Return its name:
+
+        "future"      positions see later ones
+        "positions"   the vectors of the positions are not added
+        "last norm"   the last LayerNorm (ln_final) is missing
+        "last block"  the last block is missing
+        "mean"        no LayerNorm subtracts the mean
+        "scale"       attention scores are not divided by the square root of d_head
+        "none"        it is right
+
+    Call it as often as you like, with changed tokens or changed weights, such as {**weights, "ln_final.b": 0 * ...}.
+    For each bug, think of a change to which a right model and one with this bug answer differently.
+    """
+
+    def ask(changed: dict[str, Tensor], text: Tensor = tokens) -> Tensor:
+        return suspect(text, {**weights, **changed}, n_layers)
+
+    def same(one: Tensor, other: Tensor) -> bool:
+        return torch.allclose(one, other, rtol=1e-3, atol=1e-3)
+
+    logits = ask({})
+    other_end = tokens.clone()
+    other_end[:, -1] = (tokens[:, -1] + 1) % len(weights["embed.W_E"])
+    if not same(ask({}, other_end)[:, :-1], logits[:, :-1]):
+        return "future"
+    if same(ask({"pos_embed.W_pos": 0 * weights["pos_embed.W_pos"]}), logits):
+        return "positions"
+    if same(ask({"ln_final.b": weights["ln_final.b"] + 1}), logits):
+        return "last norm"
+    last = f"blocks.{n_layers - 1}."
+    if same(ask({name: 0 * weight for name, weight in weights.items() if name.startswith(last)}), logits):
+        return "last block"
+    # What is added to all dimensions alike is what LayerNorm takes away.
+    if not same(ask({"embed.W_E": weights["embed.W_E"] + 1}), logits):
+        return "mean"
+    return "none" if same(gpt(tokens, weights, n_layers), logits) else "scale"
