@@ -12,10 +12,10 @@ from pathlib import Path
 from mechscope.course.learner_file import LearnerError, function_node, parse
 from mechscope.course.learner_folder import is_course_folder
 from mechscope.course.progress import ExerciseState, Progress, state_of
-from mechscope.course.result import CheckResult
+from mechscope.course.result import CheckResult, FigureResult
 from mechscope.course.runner import CheckRunner
 from mechscope.course.static_check import result_without_running
-from mechscope.course.unit import Exercise, find_exercises, find_unit
+from mechscope.course.unit import Exercise, Unit, find_exercises, find_unit
 
 LARGEST_SEED = 10_000
 """Seeds are drawn below this, so that they are short enough to type."""
@@ -50,7 +50,7 @@ class CourseSession:
         begin = "`mechscope course start DIR` makes one."
         if folder is not None:
             if not is_course_folder(folder):
-                raise FileNotFoundError(f"{folder} is no folder of the course. {begin}")
+                raise FileNotFoundError(f"{folder} is not a course folder. {begin}")
             return cls(folder, progress)
         if is_course_folder(Path.cwd()):
             return cls(Path.cwd(), progress)
@@ -59,10 +59,10 @@ class CourseSession:
             return cls(Path(remembered), progress)
         if remembered:
             raise FileNotFoundError(
-                f"the folder of the course was {remembered}, and is not there any more. If you moved it, name its new "
+                f"the course folder was {remembered}, and is not there any more. If you moved it, name its new "
                 f"place with --folder; otherwise {begin}"
             )
-        raise FileNotFoundError(f"there is no folder of the course yet. {begin}")
+        raise FileNotFoundError(f"there is no course folder yet. {begin}")
 
     @cached_property
     def runner(self) -> CheckRunner:
@@ -89,6 +89,21 @@ class CourseSession:
         if result.status != "not-started":
             self.progress.record(result, self.digest(exercise))
         return result
+
+    def draw(self, unit: Unit) -> FigureResult:
+        """Draw the unit's final figure with the functions that have passed as they stand in the file now."""
+        states = self.progress.states()
+        passed = {each.name for each in unit.exercises if state_of(states, each).passed}
+        try:
+            parse(self.path(unit.exercises[0]))
+        except LearnerError:
+            # If functions have passed, the result says what is wrong with the file.
+            current = passed
+        else:
+            current = {
+                each.name for each in unit.exercises if each.name in passed and self.is_finished(each, states)
+            }
+        return self.runner.draw(unit, self.path(unit.exercises[0]), current)
 
     def is_finished(self, exercise: Exercise, states: dict[str, ExerciseState] | None = None) -> bool:
         """Whether it passed as it stands in the file now, so that a check would say nothing new."""
