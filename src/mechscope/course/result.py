@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from mechscope.settings import Settings
+
 Status = Literal["passed", "failed", "not-started", "broken", "stopped"]
 """failed: the function gives a wrong answer; broken: it or its file raises an error; stopped: out of time or memory."""
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Settings):
     """The answer to "is my function right?"."""
 
     exercise: str
@@ -37,7 +39,7 @@ class CheckResult:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a dictionary."""
-        return asdict(self)
+        return self.to_dict()
 
 
 @dataclass(frozen=True)

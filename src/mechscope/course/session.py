@@ -92,18 +92,7 @@ class CourseSession:
 
     def draw(self, unit: Unit) -> FigureResult:
         """Draw the unit's final figure with the functions that have passed as they stand in the file now."""
-        states = self.progress.states()
-        passed = {each.name for each in unit.exercises if state_of(states, each).passed}
-        try:
-            parse(self.path(unit.exercises[0]))
-        except LearnerError:
-            # If functions have passed, the result says what is wrong with the file.
-            current = passed
-        else:
-            current = {
-                each.name for each in unit.exercises if each.name in passed and self.is_finished(each, states)
-            }
-        return self.runner.draw(unit, self.path(unit.exercises[0]), current)
+        return self.runner.draw(unit, self.folder / unit.file_name, self.finished(unit))
 
     def is_finished(self, exercise: Exercise, states: dict[str, ExerciseState] | None = None) -> bool:
         """Whether it passed as it stands in the file now, so that a check would say nothing new."""
@@ -112,11 +101,33 @@ class CourseSession:
 
     def digest(self, exercise: Exercise) -> str:
         """A digest of the learner's function that comments and layout do not change; empty if it cannot be read."""
+        return self.digests(find_unit(exercise.unit)).get(exercise.name, "")
+
+    def digests(self, unit: Unit) -> dict[str, str]:
+        """Function → digest, for the exercises that the learner's file of a unit has; none if it cannot be read."""
         try:
-            node = function_node(parse(self.path(exercise)), exercise.name)
+            tree = parse(self.folder / unit.file_name)
         except LearnerError:
-            return ""
-        return "" if node is None else hashlib.sha256(ast.dump(node).encode()).hexdigest()[:16]
+            return {}
+        nodes = {each.name: function_node(tree, each.name) for each in unit.exercises}
+        return {
+            name: hashlib.sha256(ast.dump(node).encode()).hexdigest()[:16]
+            for name, node in nodes.items()
+            if node is not None
+        }
+
+    def finished(self, unit: Unit) -> set[str]:
+        """The functions of a unit that passed as they stand in the file now.
+
+        If the file cannot be read, those that ever passed: whoever runs it learns what is wrong with it.
+        """
+        states, digests = self.progress.states(), self.digests(unit)
+        return {
+            exercise.name
+            for exercise in unit.exercises
+            if (state := state_of(states, exercise)).passed
+            and (not digests or state.digest == digests.get(exercise.name))
+        }
 
     def next_exercise(self) -> Exercise | None:
         """The first exercise that is neither passed nor skipped; None at the end of the course."""

@@ -75,7 +75,7 @@ def show_list(console: Console, exercises: Iterable[Exercise], states: Mapping[s
         table.add_column(heading, overflow="fold")
     for exercise in exercises:
         state = state_of(states, exercise)
-        mark, style = MARKS[state_name(state)]
+        mark, style = MARKS[state.name]
         solution = "solution" if state.hints == SOLUTION else str(state.hints or "")
         table.add_row(Text(mark, style), exercise.id, exercise.title, str(state.attempts or ""), solution)
     console.print(table)
@@ -98,15 +98,6 @@ def show_status(
     console.print(table)
     if following is not None:
         console.print(Text(f"Next: {following.id}  {following.title}", "bold"))
-
-
-def state_name(state: ExerciseState) -> str:
-    """One word for a state: passed, skipped, tried or new."""
-    if state.passed:
-        return "passed"
-    if state.skipped:
-        return "skipped"
-    return "tried" if state.attempts else "new"
 
 
 def show_hint(console: Console, exercise: Exercise, level: int) -> None:
