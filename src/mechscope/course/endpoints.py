@@ -249,6 +249,8 @@ class CoursePages:
                 finished=(),
                 exercises=(),
             )
+        # Before the results: a check that ends in between must not look as if it had found nothing new.
+        checking = {exercise for exercise in unit.exercises if self._live.is_checking(exercise)}
         states, results = session.progress.states(), session.progress.results(unit.id)
         digests = session.digests(unit)
         return LearnersUnit(
@@ -258,30 +260,39 @@ class CoursePages:
             is_watched=is_watched(session),
             finished=tuple(sorted(session.finished(unit))),
             exercises=tuple(
-                self._face(
+                _face(
                     exercise,
                     state_of(states, exercise),
                     results.get(exercise.id),
-                    digests.get(exercise.name, ""),
+                    is_checking=exercise in checking,
+                    digest=digests.get(exercise.name, ""),
+                    fault=self._live.fault(exercise),
                 )
                 for exercise in unit.exercises
             ),
         )
 
-    def _face(
-        self, exercise: Exercise, state: ExerciseState, recorded: RecordedResult | None, digest: str
-    ) -> LearnersExercise:
-        return LearnersExercise(
-            exercise=exercise.id,
-            state=state.name,
-            attempts=state.attempts,
-            hints=state.hints,
-            is_checking=self._live.is_checking(exercise),
-            is_changed=recorded is not None and recorded.digest != digest,
-            fault=self._live.fault(exercise),
-            checked=None if recorded is None else recorded.at,
-            result=None if recorded is None else recorded.result,
-        )
+
+def _face(
+    exercise: Exercise,
+    state: ExerciseState,
+    recorded: RecordedResult | None,
+    *,
+    is_checking: bool,
+    digest: str,
+    fault: str,
+) -> LearnersExercise:
+    return LearnersExercise(
+        exercise=exercise.id,
+        state=state.name,
+        attempts=state.attempts,
+        hints=state.hints,
+        is_checking=is_checking,
+        is_changed=recorded is not None and recorded.digest != digest,
+        fault=fault,
+        checked=None if recorded is None else recorded.at,
+        result=None if recorded is None else recorded.result,
+    )
 
 
 def export(request: Nothing) -> bytes:

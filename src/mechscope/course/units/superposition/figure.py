@@ -31,7 +31,7 @@ def draw(functions: Any, seed: int = 0) -> UnitFigure:
             mode="lines+markers",
         )
     figure.update_yaxes(scaleanchor="x", scaleratio=1)
-    figure.update_layout(showlegend=True, height=460)
+    figure.update_layout(showlegend=True, height=460, meta={"max_width": 480})
     return UnitFigure(
         figure=figure,
         caption=f"The angles between neighbours are {', '.join(f'{angle:.0f}°' for angle in angles.tolist())}: as far "
