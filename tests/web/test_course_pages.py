@@ -108,7 +108,7 @@ def test_without_a_folder_the_page_says_how_to_begin(browser: Any, address: str)
     page.goto(f"{address}course/t/")
     page.wait_for_selector("[data-part=begin]:not([hidden])")
     assert page.inner_text("[data-part=begin]") == (
-        "There is no course folder yet. `mechscope course start DIR` makes one."
+        "There is no course folder yet. mechscope course start DIR makes one."
     )
     page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
     assert watched.problems == []

@@ -1,6 +1,6 @@
 // The page of a unit in the served web lab: what the server finds about the learner's file appears by itself. Without a
 // server the page is only read, and this does nothing.
-import { ExercisePanel, make, printedBox, problemLines } from "./exercise_panel.js";
+import { ExercisePanel, make, printedBox, problemLines, withCode } from "./exercise_panel.js";
 
 const LOOK_MS = 1000; // how often to look for saved files
 const IDLE_MS = 3000; // how often if there is no folder yet, or the server does not answer
@@ -9,7 +9,7 @@ const NO_ANSWER = "The server does not answer. If it was stopped, start it again
 class UnitPage {
   // element: everything of the unit; api: address of the HTTP interface, ending with a slash.
   constructor(element, api) {
-    Object.assign(this, { element, api, unit: element.dataset.courseUnit, timer: null, drawnWith: "", isDrawing: false });
+    Object.assign(this, { element, api, unit: element.dataset.courseUnit, timer: null, begin: "", drawnWith: "", isDrawing: false });
     this.panels = new Map([...element.querySelectorAll("[data-exercise]")].map((each) => {
       return [each.dataset.exercise, new ExercisePanel(each, (path, content) => this.ask(path, content))];
     }));
@@ -68,8 +68,11 @@ class UnitPage {
   }
 
   show({ file, begin, is_watched: isWatched, finished, exercises }) {
-    this.say(this.part("begin"), begin);
-    this.part("begin").hidden = !begin;
+    if (this.begin !== begin) {
+      this.begin = begin;
+      this.part("begin").replaceChildren(...withCode(begin));
+      this.part("begin").hidden = !begin;
+    }
     this.part("file").dataset.missing = begin && "yes";
     if (begin) return;
     this.say(this.part("file"), file);

@@ -9,10 +9,15 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+// A text in which what stands between backticks is code.
+export function withCode(text) {
+  return text.split("`").map((piece, place) => (place % 2 ? make("code", { textContent: piece }) : piece)).filter((piece) => piece !== "");
+}
+
 // What is wrong with the learner's code, as the terminal says it.
 export function problemLines({ problem, diagnosis, line, source, call = "", printed }) {
-  const lines = [make("p", { textContent: problem })];
-  if (diagnosis) lines.push(make("p", {}, make("b", { textContent: diagnosis })));
+  const lines = [make("p", {}, ...withCode(problem))];
+  if (diagnosis) lines.push(make("p", {}, make("b", {}, ...withCode(diagnosis))));
   if (line) lines.push(make("p", {}, `Line ${line}: `, make("code", { textContent: source })));
   if (call) lines.push(make("p", { className: "course-note" }, "called as ", make("code", { textContent: call })));
   if (printed.trim()) lines.push(printedBox(printed));
