@@ -75,7 +75,9 @@ export class ExercisePanel {
     const note = isChanged ? [make("p", { className: "course-note", textContent: "Your function has changed since this check." })] : [];
     if (result.status === "passed") {
       const printed = result.printed.trim() ? [printedBox(result.printed)] : [];
-      return [make("p", {}, make("b", { textContent: "✓ Passed. " }), make("span", { className: "course-note", textContent: seed })), ...printed, ...note];
+      const found = (result.notes ?? []).map((words) => make("p", {}, ...withCode(words)));
+      return [make("p", {}, make("b", { textContent: "✓ Passed. " }), make("span", { className: "course-note", textContent: seed })),
+        ...found, ...printed, ...note];
     }
     const again = make("p", { className: "course-note" }, "The same inputs again: ",
       make("code", { textContent: `mechscope course check ${result.exercise} --seed ${result.seed}` }));
