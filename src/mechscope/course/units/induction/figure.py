@@ -35,10 +35,10 @@ def draw(functions: Any, seed: int = 0) -> UnitFigure:
     scores["wired"] = _score_of_wired(functions, seed)
     figure = bars(
         list(scores),
-        {"induction score": list(scores.values())},
+        {"score": list(scores.values())},
         title="Four heads of the second layer learned what you wired by hand",
         x_title="layer and head",
-        y_title="attention to the token after the first copy",
+        y_title="induction score",
         number_format=".2f",
     )
     return UnitFigure(
