@@ -47,9 +47,7 @@ def test_it_is_drawn_with_what_has_passed_and_has_not_changed_since(session: Cou
     write(session, "repeated_tokens", solution(UNIT, "repeated_tokens"))
     write(session, "loss_gap", "def loss_gap(losses, length):\n    print('mine')\n    return 1\n")
     passes(session, "repeated_tokens")
-    result = session.draw(UNIT)
-    assert (result.status, result.yours, result.is_reproduced) == ("drawn", ("repeated_tokens",), True)
-    assert "loss_gap" in result.references
+    assert session.finished(UNIT) == {"repeated_tokens"}
 
     passes(session, "loss_gap")
     result = session.draw(UNIT)
@@ -57,7 +55,10 @@ def test_it_is_drawn_with_what_has_passed_and_has_not_changed_since(session: Cou
     assert result.functions_in_words.startswith("Drawn with your repeated_tokens and loss_gap. The reference")
 
     write(session, "loss_gap", "def loss_gap(losses, length):\n    return 2\n")
-    assert session.draw(UNIT).yours == ("repeated_tokens",)
+    assert session.finished(UNIT) == {"repeated_tokens"}
+    # A file that cannot be read is not passed over: drawing says what is wrong with it.
+    (session.folder / UNIT.file_name).write_text("def broken(:\n")
+    assert session.finished(UNIT) == {"repeated_tokens", "loss_gap"}
 
 
 def test_an_error_names_the_learners_line(session: CourseSession) -> None:
