@@ -22,6 +22,9 @@ from mechscope.course.result import FigureResult
 from mechscope.course.unit import Unit
 from mechscope.pages.figures import PageFigure, draw_figure
 
+HEIGHT = 420
+"""Pixels of a figure that does not say how high it is."""
+
 
 def draw_with_file(unit: Unit, path: Path, passed: Set[str]) -> FigureResult:
     """Draw a unit's figure with functions of the learner's file.
@@ -61,6 +64,8 @@ def as_result(unit: Unit, figure: UnitFigure, yours: tuple[str, ...] = ()) -> Fi
     Args:
         yours: the names of the functions that are not references.
     """
+    if figure.figure.layout.height is None:
+        figure.figure.update_layout(height=HEIGHT)
     drawn = draw_figure(PageFigure(f"unit-{unit.id.lower()}", figure.figure, figure.caption))
     return FigureResult(
         unit=unit.id,
