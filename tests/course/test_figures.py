@@ -22,9 +22,20 @@ from mechscope.course.unit import Unit, all_units, find_unit
 UNIT = find_unit("03")
 
 
-@pytest.mark.parametrize("unit", [unit for unit in all_units() if unit.has_figure], ids=lambda unit: unit.id)
-def test_right_functions_reproduce_the_number_and_wrong_ones_do_not(unit: Unit) -> None:
-    assert figure_faults_of(unit, seeds=(1,)) == []
+WITH_FIGURE = pytest.mark.parametrize(
+    "unit", [unit for unit in all_units() if unit.has_figure], ids=lambda unit: unit.id
+)
+
+
+@WITH_FIGURE
+def test_right_functions_reproduce_the_number_and_a_wrong_one_does_not(unit: Unit) -> None:
+    assert figure_faults_of(unit, seeds=(), every_function=False) == []
+
+
+@pytest.mark.slow
+@WITH_FIGURE
+def test_every_function_counts_and_every_seed_reproduces_the_number(unit: Unit) -> None:
+    assert figure_faults_of(unit) == []
 
 
 @pytest.fixture

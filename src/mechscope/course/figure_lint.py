@@ -19,8 +19,14 @@ CLOSE = 0.1
 """How far the shipped number may be from what this machine computes, as a share of the expected range."""
 
 
-def figure_faults_of(unit: Unit, seeds: Iterable[int] = SEEDS) -> list[str]:
-    """What is wrong with a unit's final figure, one sentence per fault; empty if it does what it must do."""
+def figure_faults_of(unit: Unit, seeds: Iterable[int] = SEEDS, *, every_function: bool = True) -> list[str]:
+    """What is wrong with a unit's final figure, one sentence per fault; empty if it does what it must do.
+
+    Args:
+        seeds: further seeds to draw it with, if it takes one.
+        every_function: whether to show for each function that a mistake in it changes the figure. Otherwise, it is
+            enough that some mistake takes the number out of its range, which is found sooner.
+    """
     module, references = unit_module(unit, "figure"), references_of(unit)
     if unknown := [name for name in module.USES if name not in references]:
         return [f"it uses {unknown[0]}, which is no exercise of the unit."]
@@ -37,7 +43,9 @@ def figure_faults_of(unit: Unit, seeds: Iterable[int] = SEEDS) -> list[str]:
         )
     plain, is_noticed = as_result(unit, right).to_json(), False
     for name in module.USES:
-        is_changed = False
+        is_changed = not every_function
+        if is_changed and is_noticed:
+            break
         for mistake in code_of(unit.exercise(name)).mistakes:
             wrong = _with_mistake(unit, name, mistake.function)
             is_changed |= wrong is None or as_result(unit, wrong).to_json() != plain
