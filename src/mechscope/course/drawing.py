@@ -64,7 +64,7 @@ def as_result(unit: Unit, figure: UnitFigure, yours: tuple[str, ...] = ()) -> Fi
     Args:
         yours: the names of the functions that are not references.
     """
-    if figure.figure.layout.height is None:
+    if figure.figure["layout"]["height"] is None:
         figure.figure.update_layout(height=HEIGHT)
     drawn = draw_figure(PageFigure(f"unit-{unit.id.lower()}", figure.figure, figure.caption))
     return FigureResult(
