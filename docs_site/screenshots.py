@@ -48,6 +48,7 @@ PICTURES = (
     Picture(
         "circuit", "circuits/planted/ioi/", "[data-part=graph]", 900, waits_for=["[data-part=graph] svg"]
     ),
+    Picture("course", "course/01/", ".step", 900),
     Picture("microscope", "models/ioi-twin/", "main", 900, "dark"),
 )
 

@@ -26,6 +26,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_progress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A place of its own for progress in the course: no test may read or change that of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MECHSCOPE_COURSE_PROGRESS", str(tmp_path_factory.mktemp("course") / "progress.sqlite"))
+        yield
+
+
 @pytest.fixture
 def in_float64() -> Iterator[None]:
     """What a test draws is float64.

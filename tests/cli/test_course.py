@@ -155,8 +155,8 @@ def test_lessons_are_printed(unit: Unit, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("check",), "there is no folder of the course yet. `mechscope course start DIR` makes one."),
-        (("check", "--folder", "nowhere"), "nowhere is no folder of the course."),
+        (("check",), "there is no course folder yet. `mechscope course start DIR` makes one."),
+        (("check", "--folder", "nowhere"), "nowhere is not a course folder."),
         (("skip", "00.evidense"), "unit 00 has no exercise 'evidense'. Did you mean evidence?"),
         (("skip", "changebasis"), "Did you mean change_basis"),
         (("lesson", "99"), "there is no unit '99'."),
@@ -177,3 +177,20 @@ def test_a_folder_that_was_moved_is_named(place: Path, capsys: pytest.CaptureFix
     assert course("check") == 2
     assert "If you moved it, name its new place with --folder" in capsys.readouterr().err
     assert course("check", "--folder", "moved") == 1
+
+
+def test_a_figure_is_written_as_a_page_or_as_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    course("start", "mine")
+    capsys.readouterr()
+    assert course("figure", "03", "--out", "figure.html") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "4.57: how much lower the trained model's loss is" in shown
+    assert "Expected: 4.3 to 4.85. Reproduced." in shown
+    assert "none of yours that it needs has passed yet" in shown
+    assert "Four heads of the second layer" in (place / "figure.html").read_text(encoding="utf-8")
+    assert course("figure", "03", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["is_reproduced"]
+    assert found["plot"]["data"]
+    assert course("figure", "07") == 2
+    assert "there is no unit '07'" in capsys.readouterr().err

@@ -55,6 +55,33 @@ def test_time_counts_from_one_event_to_the_next_without_pauses(
     assert progress.minutes() == {"00.evidence": 4 + 3, "00.match": 6 + 5}
 
 
+def test_the_last_result_is_kept_as_a_whole(tmp_path: Path) -> None:
+    progress = Progress(tmp_path / "progress.sqlite")
+    progress.record(result("failed"), "aa")
+    last = CheckResult("00.evidence", "broken", 4, 0.1, "It fails.", "Why.", "f(x)", 7, "return x", "printed")
+    progress.record(last, "bb")
+    progress.record(result(exercise="01.best_loss"), "cc")
+    (found,) = progress.results("00").values()
+    assert (found.result, found.digest) == (last, "bb")
+    progress.forget("00.evidence")
+    assert progress.results("00") == {}
+    assert set(progress.results("01")) == {"01.best_loss"}
+
+
+def test_progress_of_the_first_format_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "progress.sqlite"
+    Progress(path).record(result(), "aa")
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE results; PRAGMA user_version = 1;")
+    connection.close()
+    progress = Progress(path)
+    assert progress.states()["00.evidence"].passed
+    assert progress.results("00") == {}
+    progress.record(result("failed"), "bb")
+    assert set(progress.results("00")) == {"00.evidence"}
+    assert progress.warning == ""
+
+
 def test_export_and_import_add_up(tmp_path: Path) -> None:
     one, other = Progress(tmp_path / "a.sqlite"), Progress(tmp_path / "b.sqlite")
     one.record(result(), "aa")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from mechscope.course.result import CheckResult
 from mechscope.course.session import CourseSession
 from mechscope.course.template import replace_function
 from mechscope.course.unit import all_units, find_exercises, find_unit
-from mechscope.course.watching import SavedExercises, saves
+from mechscope.course.watching import WATCHED, SavedExercises, announced, is_watched, saves
 
 UNIT = find_unit("00")
 
@@ -70,6 +72,19 @@ def test_a_file_that_is_not_valid_python_checks_the_next_exercise(session: Cours
     # Once it is valid again, only what differs from the last valid file counts.
     path.write_text(replace_function(text, "match", "def match(rows, templates):\n    return 1\n"))
     assert [exercise.name for exercise in saved.changed(path)] == ["match"]
+
+
+def test_a_process_that_watches_says_so(session: CourseSession, tmp_path: Path) -> None:
+    assert not is_watched(session)
+    with announced(session):
+        assert is_watched(session)
+        learner_folder.start(tmp_path / "other")
+        assert not is_watched(CourseSession(tmp_path / "other", session.progress))
+    assert not is_watched(session)
+    # One that was killed could not say that it ended.
+    mark = {"folder": str(session.folder.resolve()), "pid": os.getpid(), "since": 1.0}
+    session.progress.set(WATCHED, json.dumps(mark))
+    assert not is_watched(session)
 
 
 def test_other_files_are_ignored(session: CourseSession) -> None:

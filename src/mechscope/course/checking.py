@@ -38,14 +38,14 @@ class ExerciseCode:
 
 def references_of(unit: Unit) -> dict[str, Callable[..., Any]]:
     """Exercise → the right function."""
-    module = _module(unit, "reference")
+    module = unit_module(unit, "reference")
     return {exercise.name: getattr(module, exercise.name) for exercise in unit.exercises}
 
 
 def code_of(exercise: Exercise) -> ExerciseCode:
     """The reference, the check and the known mistakes of an exercise."""
     unit = find_unit(exercise.unit)
-    checks, mistakes = _module(unit, "checks"), _module(unit, "mistakes")
+    checks, mistakes = unit_module(unit, "checks"), unit_module(unit, "mistakes")
     return ExerciseCode(
         reference=references_of(unit)[exercise.name],
         check=getattr(checks, f"check_{exercise.name}"),
@@ -123,5 +123,6 @@ def check_function(
     return CheckResult(exercise.id, "passed", seed, seconds, notes=tuple(trial.notes))
 
 
-def _module(unit: Unit, name: str) -> ModuleType:
+def unit_module(unit: Unit, name: str) -> ModuleType:
+    """One of the modules in a unit's folder: reference, checks, mistakes or figure."""
     return importlib.import_module(f"mechscope.course.units.{unit.folder.name}.{name}")

@@ -8,19 +8,23 @@ import os
 import sqlite3
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 
 from mechscope.course.result import CheckResult
 from mechscope.course.unit import Exercise
+from mechscope.settings import decode
 
 VARIABLE = "MECHSCOPE_COURSE_PROGRESS"
 """An environment variable with another place for the database."""
-VERSION = 1
+VERSION = 2
+"""Of the database."""
+EXPORT_VERSION = 1
+"""Of exported progress."""
 WAIT = 10.0
 """Seconds to wait for another process that is writing."""
 TABLES = """
@@ -30,6 +34,8 @@ CREATE TABLE IF NOT EXISTS attempts (
 CREATE TABLE IF NOT EXISTS hints (
     exercise TEXT NOT NULL, level INTEGER NOT NULL, at REAL NOT NULL, UNIQUE (exercise, level));
 CREATE TABLE IF NOT EXISTS skipped (exercise TEXT PRIMARY KEY, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS results (
+    exercise TEXT PRIMARY KEY, at REAL NOT NULL, digest TEXT NOT NULL, result TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 PAUSE = 20 * 60
@@ -70,6 +76,27 @@ class ExerciseState:
         """Whether there is nothing left to do."""
         return self.passed or self.skipped
 
+    @property
+    def name(self) -> Literal["passed", "skipped", "tried", "new"]:
+        """One word for it."""
+        if self.passed:
+            return "passed"
+        if self.skipped:
+            return "skipped"
+        return "tried" if self.attempts else "new"
+
+
+@dataclass(frozen=True)
+class RecordedResult:
+    """The last result of an exercise."""
+
+    result: CheckResult
+    """What the check found."""
+    at: float
+    """When, in seconds since 1970."""
+    digest: str
+    """What the function looked like."""
+
 
 class Progress:
     """The database. Every method opens and closes it, so that several processes can use it at once.
@@ -87,8 +114,27 @@ class Progress:
 
     def record(self, result: CheckResult, digest: str) -> None:
         """Keep the outcome of a check."""
-        row = (result.exercise, time.time(), result.status, result.seconds, result.seed, digest)
+        now = time.time()
+        row = (result.exercise, now, result.status, result.seconds, result.seed, digest)
         self._write("INSERT OR IGNORE INTO attempts VALUES (?, ?, ?, ?, ?, ?)", row)
+        text = json.dumps(result.to_json())
+        self._write(
+            "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (result.exercise, now, digest, text)
+        )
+
+    def results(self, unit: str) -> dict[str, RecordedResult]:
+        """Exercise → its last result, for the exercises of a unit."""
+        rows = self._read(
+            "SELECT exercise, at, digest, result FROM results WHERE substr(exercise, 1, ?) = ?",
+            (len(unit) + 1, f"{unit}."),
+        )
+        found: dict[str, RecordedResult] = {}
+        for exercise, at, digest, text in rows:
+            # A result of another version counts as none.
+            with suppress(ValueError):
+                result = decode(CheckResult, json.loads(text), "a result")
+                found[exercise] = RecordedResult(result, at, digest)
+        return found
 
     def record_hint(self, exercise: str, level: int) -> None:
         """Remember that a hint was shown (1 to 3), or the solution (4)."""
@@ -100,7 +146,7 @@ class Progress:
 
     def forget(self, exercise: str) -> None:
         """Forget everything about an exercise, as if it had never been tried."""
-        for table in COLUMNS:
+        for table in (*COLUMNS, "results"):
             self._write(f"DELETE FROM {table} WHERE exercise = ?", (exercise,))
 
     def set(self, name: str, value: str) -> None:
@@ -153,7 +199,7 @@ class Progress:
             ]
             for table, columns in COLUMNS.items()
         }
-        return {"mechscope-progress": VERSION, **tables}
+        return {"mechscope-progress": EXPORT_VERSION, **tables}
 
     def import_json(self, content: Any) -> int:
         """Add exported progress to what is here, and return the number of new entries.
@@ -161,7 +207,7 @@ class Progress:
         Raises:
             ValueError: if it is no exported progress; nothing is changed then.
         """
-        if not isinstance(content, dict) or content.get("mechscope-progress") != VERSION:
+        if not isinstance(content, dict) or content.get("mechscope-progress") != EXPORT_VERSION:
             raise ValueError("this is no progress that `mechscope course export` of this version wrote.")
         rows: list[tuple[str, tuple[Any, ...]]] = []
         for table, columns in COLUMNS.items():

@@ -1,4 +1,4 @@
-"""Run checks in processes of their own, with limits on time, memory and output.
+"""Run the learner's code in processes of their own, with limits on time, memory and output.
 
 A server process imports torch once; each check is forked from it, so that the answer comes in a fraction of a second
 and whatever the learner's code does ends with its process. Where the system cannot fork, each check starts anew.
@@ -12,8 +12,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -22,8 +24,8 @@ from typing import Any
 import psutil
 
 from mechscope.course.learner_file import TOO_LARGE, OutOfTime, learner_line
-from mechscope.course.result import CheckResult
-from mechscope.course.unit import Exercise
+from mechscope.course.result import CheckResult, FigureResult
+from mechscope.course.unit import Exercise, Unit
 
 MEMORY = 3 * 2**30
 """How many bytes a check may use."""
@@ -34,12 +36,57 @@ PATIENCE = 6.0
 the machine do not make a right answer wrong; this bounds code that waits for something."""
 LOOK_EVERY = 0.05
 """Seconds between two looks at a check's memory."""
+FIGURE_SECONDS = 20.0
+"""Seconds of computing for the final figure of a unit."""
 PRINTED = 4_000
 """Characters of printed text that are kept."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """Check one function of the learner's file."""
+
+    exercise: Exercise
+    path: Path
+    passed: frozenset[str]
+    seed: int
+
+    def __call__(self) -> CheckResult:
+        from mechscope.course.checking import check_file
+
+        return check_file(self.exercise, self.path, self.seed, set(self.passed))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Draw the final figure of a unit."""
+
+    unit: Unit
+    path: Path
+    passed: frozenset[str]
+
+    def __call__(self) -> FigureResult:
+        from mechscope.course.drawing import draw_with_file
+
+        return draw_with_file(self.unit, self.path, self.passed)
+
+
+Work = Check | Drawing
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What is known about code that was stopped."""
+
+    problem: str
+    diagnosis: str
+    line: int = 0
+    source: str = ""
+    printed: str = ""
+
+
 class CheckRunner:
-    """Runs checks, one at a time, each in a process of its own."""
+    """Runs checks and drawings, one at a time, each in a process of its own."""
 
     def __init__(self) -> None:
         if "forkserver" in multiprocessing.get_all_start_methods():
@@ -47,6 +94,7 @@ class CheckRunner:
             self.context.set_forkserver_preload(["mechscope.course.preloaded"])
         else:
             self.context = multiprocessing.get_context("spawn")
+        self._one_at_a_time = threading.Lock()
 
     def warm_up(self) -> None:
         """Start the server process before the first check needs it, with everything that makes many checks quick.
@@ -77,28 +125,48 @@ class CheckRunner:
             seed: decides the inputs.
             memory: how many bytes the check may use.
         """
-        receiver, sender = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=_check, args=(sender, exercise, path, passed, seed))
         begun = time.monotonic()
-        process.start()
-        sender.close()
-        ended = ""
-        try:
-            ended = _wait(process, receiver, exercise.seconds, memory)
-            result = receiver.recv() if not ended else None
-        except EOFError:
-            result = None
-        finally:
-            _end(process)
-            receiver.close()
-        if isinstance(result, CheckResult):
-            return result
-        if isinstance(result, str):
-            raise RuntimeError(f"the check of {exercise.id} itself failed with seed {seed}:\n{result}")
-        seconds = time.monotonic() - begun
-        return CheckResult(
-            exercise.id, "stopped", seed, seconds, *(_reason(ended, exercise, process, memory))
-        )
+        answer = self._answer(Check(exercise, path, frozenset(passed), seed), exercise.seconds, memory)
+        if isinstance(answer, CheckResult):
+            return answer
+        if isinstance(answer, Stopped):
+            seconds = time.monotonic() - begun
+            return CheckResult(exercise.id, "stopped", seed, seconds, call="", **asdict(answer))
+        raise RuntimeError(f"the check of {exercise.id} itself failed with seed {seed}:\n{answer}")
+
+    def draw(self, unit: Unit, path: Path, passed: set[str], memory: int = MEMORY) -> FigureResult:
+        """Draw the final figure of a unit.
+
+        Args:
+            unit: which one.
+            path: the learner's file.
+            passed: names of the unit's functions that have passed; the reference stands for the others.
+            memory: how many bytes the drawing may use.
+        """
+        answer = self._answer(Drawing(unit, path, frozenset(passed)), FIGURE_SECONDS, memory)
+        if isinstance(answer, FigureResult):
+            return answer
+        if isinstance(answer, Stopped):
+            return FigureResult(unit.id, "stopped", **asdict(answer))
+        raise RuntimeError(f"the figure of unit {unit.id} itself failed:\n{answer}")
+
+    def _answer(self, work: Work, seconds: float, memory: int) -> object:
+        """What the work gives; `Stopped` if it exceeded a limit or ended Python; the traceback of a fault of ours."""
+        with self._one_at_a_time:
+            receiver, sender = self.context.Pipe(duplex=False)
+            process = self.context.Process(target=_work, args=(sender, work, seconds))
+            process.start()
+            sender.close()
+            ended = ""
+            try:
+                ended = _wait(process, receiver, seconds, memory)
+                answer = receiver.recv() if not ended else None
+            except EOFError:
+                answer = None
+            finally:
+                _end(process)
+                receiver.close()
+        return _reason(ended, seconds, process, memory) if answer is None else answer
 
 
 def _wait(process: Any, receiver: Connection, seconds: float, memory: int) -> str:
@@ -123,28 +191,28 @@ def _end(process: Any) -> None:
         process.join()
 
 
-def _reason(ended: str, exercise: Exercise, process: Any, memory: int) -> tuple[str, str]:
+def _reason(ended: str, seconds: float, process: Any, memory: int) -> Stopped:
     if ended == "time":
-        return _out_of_time(exercise.seconds)
+        return _out_of_time(seconds)
     if ended == "memory":
-        return (
+        return Stopped(
             f"Your code used more than {memory / 2**30:.0f} GiB of memory and was stopped.",
             TOO_LARGE,
         )
     if process.exitcode is not None and process.exitcode < 0:
         name = signal.Signals(-process.exitcode).name
-        return (
+        return Stopped(
             f"Your code crashed Python ({name}).",
             "Is there a call to a library with wrong sizes, or endless recursion?",
         )
-    return (
+    return Stopped(
         "Your code ended Python before the check was done.",
         "Use `return` to leave a function, not os._exit.",
     )
 
 
-def _out_of_time(seconds: float) -> tuple[str, str]:
-    return (
+def _out_of_time(seconds: float) -> Stopped:
+    return Stopped(
         f"Your function did not finish within {seconds:.0f} seconds of computing.",
         "Is there a loop that never ends, or one over every number of a large tensor?",
     )
@@ -172,12 +240,8 @@ class _Printed(io.TextIOBase):
         return self.kept + (f"\n… and {self.more:,} more characters" if self.more else "")
 
 
-def _check(sender: Connection, exercise: Exercise, path: Path, passed: set[str], seed: int) -> None:
-    """What the process of one check does: send a CheckResult, or the traceback of a fault that is ours."""
-    import dataclasses
-
-    from mechscope.course.checking import check_file
-
+def _work(sender: Connection, work: Work, seconds: float) -> None:
+    """What the process does: send the answer of the work, or the traceback of a fault that is ours."""
     # A figure that is shown must not open a window or a browser.
     os.environ |= {"MPLBACKEND": "Agg", "PLOTLY_RENDERER": "json"}
     printed = _Printed()
@@ -188,25 +252,13 @@ def _check(sender: Connection, exercise: Exercise, path: Path, passed: set[str],
         with (
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
-            _time_limit(exercise.seconds),
+            _time_limit(seconds),
         ):
-            result = check_file(exercise, path, seed, passed)
-        answer: CheckResult | str = dataclasses.replace(result, printed=printed.words)
+            found = work()
+        answer: object = replace(found, printed=printed.words)
     except OutOfTime as error:
-        line, source = learner_line(error, path.resolve())
-        problem, diagnosis = _out_of_time(exercise.seconds)
-        answer = CheckResult(
-            exercise.id,
-            "stopped",
-            seed,
-            exercise.seconds,
-            problem,
-            diagnosis,
-            "",
-            line,
-            source,
-            printed.words,
-        )
+        line, source = learner_line(error, work.path.resolve())
+        answer = replace(_out_of_time(seconds), line=line, source=source, printed=printed.words)
     except BaseException:
         answer = traceback.format_exc()
     sender.send(answer)

@@ -12,10 +12,10 @@ from pathlib import Path
 from mechscope.course.learner_file import LearnerError, function_node, parse
 from mechscope.course.learner_folder import is_course_folder
 from mechscope.course.progress import ExerciseState, Progress, state_of
-from mechscope.course.result import CheckResult
+from mechscope.course.result import CheckResult, FigureResult
 from mechscope.course.runner import CheckRunner
 from mechscope.course.static_check import result_without_running
-from mechscope.course.unit import Exercise, find_exercises, find_unit
+from mechscope.course.unit import Exercise, Unit, find_exercises, find_unit
 
 LARGEST_SEED = 10_000
 """Seeds are drawn below this, so that they are short enough to type."""
@@ -50,7 +50,7 @@ class CourseSession:
         begin = "`mechscope course start DIR` makes one."
         if folder is not None:
             if not is_course_folder(folder):
-                raise FileNotFoundError(f"{folder} is no folder of the course. {begin}")
+                raise FileNotFoundError(f"{folder} is not a course folder. {begin}")
             return cls(folder, progress)
         if is_course_folder(Path.cwd()):
             return cls(Path.cwd(), progress)
@@ -59,10 +59,10 @@ class CourseSession:
             return cls(Path(remembered), progress)
         if remembered:
             raise FileNotFoundError(
-                f"the folder of the course was {remembered}, and is not there any more. If you moved it, name its new "
+                f"the course folder was {remembered}, and is not there any more. If you moved it, name its new "
                 f"place with --folder; otherwise {begin}"
             )
-        raise FileNotFoundError(f"there is no folder of the course yet. {begin}")
+        raise FileNotFoundError(f"there is no course folder yet. {begin}")
 
     @cached_property
     def runner(self) -> CheckRunner:
@@ -90,6 +90,10 @@ class CourseSession:
             self.progress.record(result, self.digest(exercise))
         return result
 
+    def draw(self, unit: Unit) -> FigureResult:
+        """Draw the unit's final figure with the functions that have passed as they stand in the file now."""
+        return self.runner.draw(unit, self.folder / unit.file_name, self.finished(unit))
+
     def is_finished(self, exercise: Exercise, states: dict[str, ExerciseState] | None = None) -> bool:
         """Whether it passed as it stands in the file now, so that a check would say nothing new."""
         state = state_of(self.progress.states() if states is None else states, exercise)
@@ -97,11 +101,33 @@ class CourseSession:
 
     def digest(self, exercise: Exercise) -> str:
         """A digest of the learner's function that comments and layout do not change; empty if it cannot be read."""
+        return self.digests(find_unit(exercise.unit)).get(exercise.name, "")
+
+    def digests(self, unit: Unit) -> dict[str, str]:
+        """Function → digest, for the exercises that the learner's file of a unit has; none if it cannot be read."""
         try:
-            node = function_node(parse(self.path(exercise)), exercise.name)
+            tree = parse(self.folder / unit.file_name)
         except LearnerError:
-            return ""
-        return "" if node is None else hashlib.sha256(ast.dump(node).encode()).hexdigest()[:16]
+            return {}
+        nodes = {each.name: function_node(tree, each.name) for each in unit.exercises}
+        return {
+            name: hashlib.sha256(ast.dump(node).encode()).hexdigest()[:16]
+            for name, node in nodes.items()
+            if node is not None
+        }
+
+    def finished(self, unit: Unit) -> set[str]:
+        """The functions of a unit that passed as they stand in the file now.
+
+        If the file cannot be read, those that ever passed: whoever runs it learns what is wrong with it.
+        """
+        states, digests = self.progress.states(), self.digests(unit)
+        return {
+            exercise.name
+            for exercise in unit.exercises
+            if (state := state_of(states, exercise)).passed
+            and (not digests or state.digest == digests.get(exercise.name))
+        }
 
     def next_exercise(self, after: Exercise | None = None) -> Exercise | None:
         """As the function `next_exercise`, with this learner's progress."""

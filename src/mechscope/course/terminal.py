@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mechscope.course.progress import ExerciseState, state_of
-from mechscope.course.result import CheckResult
+from mechscope.course.result import CheckResult, FigureResult
 from mechscope.course.unit import Exercise, Unit
 
 MARKS = {"passed": ("✓", "green"), "skipped": ("→", "cyan"), "tried": ("·", "yellow"), "new": (" ", "dim")}
@@ -45,14 +45,7 @@ def show_result(
         )
         return
     console.print(Text.assemble(("✗ ", "bold red"), (exercise.id, "bold"), f"  {exercise.title}"))
-    lines: list[Text] = [Text(result.problem)]
-    if result.diagnosis:
-        lines.append(Text(result.diagnosis, "bold"))
-    if result.line:
-        lines.append(Text.assemble((f"line {result.line}: ", "dim"), result.source))
-    if result.call:
-        lines.append(Text(f"called as {result.call}", "dim"))
-    console.print(Panel(Group(*lines), border_style="red", expand=False))
+    console.print(_problem_panel(result, f"called as {result.call}" if result.call else ""))
     _show_printed(console, result)
     again = f"mechscope course check {exercise.id} --seed {result.seed}"
     console.print(
@@ -60,7 +53,18 @@ def show_result(
     )
 
 
-def _show_printed(console: Console, result: CheckResult) -> None:
+def _problem_panel(result: CheckResult | FigureResult, call: str = "") -> Panel:
+    lines: list[Text] = [Text(result.problem)]
+    if result.diagnosis:
+        lines.append(Text(result.diagnosis, "bold"))
+    if result.line:
+        lines.append(Text.assemble((f"line {result.line}: ", "dim"), result.source))
+    if call:
+        lines.append(Text(call, "dim"))
+    return Panel(Group(*lines), border_style="red", expand=False)
+
+
+def _show_printed(console: Console, result: CheckResult | FigureResult) -> None:
     if result.printed.strip():
         console.print(
             Panel(Text(result.printed.rstrip()), title="your code printed", border_style="dim", expand=False)
@@ -83,7 +87,7 @@ def show_list(
         table.add_column(heading, overflow="fold")
     for exercise in exercises:
         state = state_of(states, exercise)
-        mark, style = MARKS[state_name(state)]
+        mark, style = MARKS[state.name]
         solution = "solution" if state.hints == SOLUTION else str(state.hints or "")
         tries, time = str(state.attempts or ""), _duration(minutes.get(exercise.id, 0.0))
         table.add_row(Text(mark, style), exercise.id, exercise.title, tries, solution, time)
@@ -124,15 +128,6 @@ def _duration(minutes: float) -> str:
     return (f"{hours} h {rest:02d} min" if hours else f"{rest} min") if hours or rest else ""
 
 
-def state_name(state: ExerciseState) -> str:
-    """One word for a state: passed, skipped, tried or new."""
-    if state.passed:
-        return "passed"
-    if state.skipped:
-        return "skipped"
-    return "tried" if state.attempts else "new"
-
-
 def show_hint(console: Console, exercise: Exercise, level: int) -> None:
     """Print one hint.
 
@@ -155,6 +150,19 @@ def show_solution(console: Console, exercise: Exercise, solution: str) -> None:
     """Print the solution."""
     syntax = Syntax(solution.rstrip(), "python", theme="ansi_dark", word_wrap=True)
     console.print(Panel(syntax, title=f"A solution · {exercise.id}", border_style="cyan", expand=False))
+
+
+def show_figure(console: Console, unit: Unit, result: FigureResult) -> None:
+    """Print what the final figure of a unit came to."""
+    if result.status == "drawn":
+        mark, style = ("✓", "bold green") if result.is_reproduced else ("✗", "bold red")
+        console.print(Text.assemble((f"{mark} ", style), (f"Unit {unit.id}  ", "bold"), result.title))
+        console.print(f"  {result.number_in_words}", markup=False)
+        console.print(Text(f"  {result.functions_in_words}", "dim"))
+    else:
+        console.print(Text.assemble(("✗ ", "bold red"), (f"Unit {unit.id}", "bold"), "  the final figure"))
+        console.print(_problem_panel(result))
+    _show_printed(console, result)
 
 
 def show_lesson(console: Console, unit: Unit, lesson: str) -> None:

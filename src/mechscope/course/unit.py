@@ -88,6 +88,11 @@ class Unit:
         return self.folder / "reference.py"
 
     @property
+    def has_figure(self) -> bool:
+        """Whether it ends with a figure."""
+        return (self.folder / "figure.py").is_file()
+
+    @property
     def lesson(self) -> Path:
         """The lesson, in Markdown."""
         return self.folder / "lesson.md"

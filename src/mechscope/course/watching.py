@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from mechscope.course.learner_file import LearnerError, parse
 from mechscope.course.learner_folder import unit_of_file
 from mechscope.course.session import CourseSession
 from mechscope.course.unit import Exercise, Unit
 
+WATCHED = "watched"
+"""The setting that says which process watches which folder."""
 DEBOUNCE = 60
 """Milliseconds within which several writes of an editor count as one save."""
 
@@ -63,6 +69,28 @@ class SavedExercises:
         functions = {node.name: ast.dump(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
         rest = [ast.dump(node) for node in tree.body if not isinstance(node, ast.FunctionDef)]
         return {**functions, "": "\n".join(rest)}
+
+
+@contextmanager
+def announced(session: CourseSession) -> Generator[None]:
+    """While this process watches: say so in the progress database, so that the web lab does not check the same."""
+    process = psutil.Process()
+    mark = {"folder": str(session.folder.resolve()), "pid": process.pid, "since": process.create_time()}
+    session.progress.set(WATCHED, json.dumps(mark))
+    try:
+        yield
+    finally:
+        session.progress.set(WATCHED, "")
+
+
+def is_watched(session: CourseSession) -> bool:
+    """Whether a process that is still there watches the session's folder."""
+    try:
+        mark = json.loads(session.progress.get(WATCHED))
+        is_there = psutil.Process(mark["pid"]).create_time() == mark["since"]
+        return is_there and mark["folder"] == str(session.folder.resolve())
+    except (ValueError, KeyError, TypeError, psutil.Error):
+        return False
 
 
 def saves(folder: Path, report: Callable[[], None]) -> Iterator[Path]:

@@ -1,5 +1,4 @@
-"""`mechscope course`: start, watch, check, hint, solution, lesson, list, status, skip, reset, export, import, mystery,
-lint."""
+"""`mechscope course`: one function per command."""
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ def course(command: Course) -> int:
     from mechscope.cli.course.commands import (
         Check,
         Export,
+        Figure,
         Hint,
         Import,
         Lesson,
@@ -45,6 +45,10 @@ def course(command: Course) -> int:
             return actions.solution(solution)
         case Lesson() as lesson:
             return actions.lesson(lesson)
+        case Figure() as figure:
+            from mechscope.cli.course.figure import run_figure
+
+            return run_figure(figure)
         case List() as listing:
             return actions.list_exercises(listing)
         case Skip() as skip:

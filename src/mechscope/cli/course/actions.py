@@ -30,7 +30,7 @@ from mechscope.course.template import solution as solution_text
 from mechscope.course.unit import Exercise, all_units, find_exercises, find_unit
 from mechscope.course.unit_notebook import FOLDER as NOTEBOOKS
 from mechscope.course.unit_notebook import WrittenNotebooks, notebook_name, write_notebooks
-from mechscope.course.watching import SavedExercises, saves
+from mechscope.course.watching import SavedExercises, announced, saves
 from mechscope.storage.files import write_atomically
 
 MANY = 4
@@ -92,10 +92,11 @@ def watch(command: Watch) -> int:
         words = f" Next: {following.id}  {following.title}" if following else ""
         console.print(f"Watching {session.folder}. Save a file to check it; Ctrl-C ends.{words}")
 
-    for path in saves(session.folder, begin):
-        for exercise in saved.changed(path):
-            _check_one(console, session, exercise, None)
-        _warn(session.progress)
+    with announced(session):
+        for path in saves(session.folder, begin):
+            for exercise in saved.changed(path):
+                _check_one(console, session, exercise, None)
+            _warn(session.progress)
     return 0
 
 

@@ -80,6 +80,20 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """Draw the final figure of a unit with your functions, and see whether you reproduce its number."""
+
+    unit: Annotated[str, tyro.conf.Positional, positional("UNIT")]
+    """Which unit."""
+    out: Annotated[Path | None, File] = None
+    """The file to write; without it, figures/UNIT.html in the folder of the course."""
+    json: Annotated[bool, Flag] = False
+    """JSON instead of a page: printed, or written to the file if one is given."""
+    folder: CourseFolder = None
+    """The folder of the course, if it is not this one or the one that was started last."""
+
+
+@dataclass(frozen=True)
 class List:
     """List the exercises with their state; only those with all the given words in their name or title."""
 
@@ -156,6 +170,7 @@ Action = (
     | Annotated[Hint, tyro.conf.subcommand("hint")]
     | Annotated[Solution, tyro.conf.subcommand("solution")]
     | Annotated[Lesson, tyro.conf.subcommand("lesson")]
+    | Annotated[Figure, tyro.conf.subcommand("figure")]
     | Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Skip, tyro.conf.subcommand("skip")]

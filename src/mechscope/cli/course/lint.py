@@ -8,8 +8,9 @@ from rich.console import Console
 
 from mechscope.cli.course.commands import Lint
 from mechscope.cli.errors import user_errors
+from mechscope.course.figure_lint import figure_faults_of
 from mechscope.course.lint import SEEDS, counts, faults_of
-from mechscope.course.unit import find_exercises
+from mechscope.course.unit import all_units, find_exercises
 
 
 def run_lint(command: Lint) -> int:
@@ -22,9 +23,15 @@ def run_lint(command: Lint) -> int:
         for fault in faults_of(exercise):
             faults += 1
             console.print(f"{exercise.id}: {fault}", markup=False)
+    figures = [unit for unit in all_units() if unit.has_figure and set(unit.exercises) <= set(exercises)]
+    for unit in figures:
+        for fault in figure_faults_of(unit):
+            faults += 1
+            console.print(f"the figure of unit {unit.id}: {fault}", markup=False)
     seconds = time.monotonic() - begun
     console.print(
-        f"{len(exercises)} exercises checked with {len(SEEDS)} seeds in {seconds:.0f} s: {faults} faults."
+        f"{len(exercises)} exercises checked with {len(SEEDS)} seeds and {len(figures)} figures in {seconds:.0f} s: "
+        f"{faults} faults."
     )
     found = counts()
     console.print(

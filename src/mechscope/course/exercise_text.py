@@ -1,0 +1,45 @@
+"""What an exercise says: the signature of its function and its docstring."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import dataclass
+from functools import cache
+
+from mechscope.course.learner_file import function_node
+from mechscope.course.unit import Exercise, Unit, find_unit
+
+
+@dataclass(frozen=True)
+class ExerciseText:
+    """The words of an exercise."""
+
+    signature: str
+    """Its `def` with type hints, over one or several lines."""
+    paragraphs: tuple[str, ...]
+    """Its docstring; lines are joined, except in lists."""
+
+
+@cache
+def exercise_text(exercise: Exercise) -> ExerciseText:
+    """Read what the reference of an exercise declares."""
+    text, tree = _reference(find_unit(exercise.unit))
+    node = function_node(tree, exercise.name)
+    if node is None:
+        raise KeyError(f"the reference of unit {exercise.unit} has no function {exercise.name}.")
+    signature = "\n".join(text.splitlines()[node.lineno - 1 : node.body[0].lineno - 1])
+    docstring = inspect.cleandoc(ast.get_docstring(node) or "")
+    return ExerciseText(signature, tuple(_joined(paragraph) for paragraph in docstring.split("\n\n")))
+
+
+@cache
+def _reference(unit: Unit) -> tuple[str, ast.Module]:
+    text = unit.reference.read_text(encoding="utf-8")
+    return text, ast.parse(text)
+
+
+def _joined(paragraph: str) -> str:
+    lines = paragraph.strip().splitlines()
+    is_list = any(line.startswith(("- ", "  ")) for line in lines)
+    return "\n".join(lines) if is_list else " ".join(lines)
