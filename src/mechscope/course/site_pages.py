@@ -99,7 +99,7 @@ def unit_route(unit: Unit) -> str:
 def lesson_parts(unit: Unit) -> list[LessonPart]:
     """A unit's lesson with its exercises in their places."""
     # re.split gives text and names in turn.
-    pieces = PLACE.split(unit.lesson.read_text(encoding="utf-8"))
+    pieces = PLACE.split(unit.lesson_text)
     parts: list[LessonPart] = []
     for place, piece in enumerate(pieces):
         if place % 2:

@@ -11,6 +11,7 @@ import torch
 from mechscope.course.challenges import grading
 from mechscope.course.challenges.challenge import challenge
 from mechscope.course.challenges.subject import AskedTheModelError, no_model_may_run
+from mechscope.model.transformer import HookedTransformer
 
 
 def test_the_overlap_of_patterns_worked_out_by_hand() -> None:
@@ -117,7 +118,7 @@ def test_a_repair_must_not_break_what_worked() -> None:
     assert not lost.passed
 
 
-def _with_another_bias(model):
+def _with_another_bias(model: HookedTransformer) -> HookedTransformer:
     changed = copy.deepcopy(model)
     with torch.no_grad():
         changed.unembed.b_U[2] += 1000
