@@ -40,8 +40,7 @@ def discover(command: Discover) -> int:
 
     with ExitStack() as held:
         held.enter_context(hold_folder(path.parent))
-        report = {"report": reporter.step} if reporter else {}
-        found = run_method(**options, **report)
+        found = run_method(**options, report=reporter.step if reporter else None)
         write_result(found, command.out)
     record = program_record(discovery.program)
     scores = found.scores

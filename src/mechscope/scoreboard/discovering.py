@@ -21,7 +21,7 @@ def discover(
     condition: str = "plain",
     examples: int = EXAMPLES,
     seed: int = 0,
-    report: Callable[[str, int, int], None] = lambda activity, done, total: None,
+    report: Callable[[str, int, int], None] | None = None,
 ) -> Discovered:
     """The scores that a method of the scoreboard gives to the edges, or heads and MLPs, of a planted program's model.
 
@@ -46,6 +46,7 @@ def discover(
     discovery = checked(
         Discovery(program=program, method=method, condition=condition, examples=examples, seed=seed)  # pyright: ignore[reportArgumentType] - checked when it is made
     )
+    report = report or (lambda activity, done, total: None)
     report(f"compiling {program}", 0, STAGES)
     model = disguised_model(program, condition)
     report(f"drawing {examples} pairs of prompts", 1, STAGES)
