@@ -69,6 +69,9 @@ def test_a_method_is_run_cancelled_and_compared(browser: Any, address: str) -> N
     assert [row[:2] for row in rows] == [[name, "yes" if name in used else "no"] for name in names]
     assert [float(row[2]) for row in rows] == pytest.approx([abs(score) for score in expected.scores])
     assert [float(row[3]) for row in rows] == pytest.approx([abs(score) for score in shipped])
+    differences = [abs(one - other) for one, other in zip(expected.scores, shipped, strict=True)]
+    name = names[differences.index(max(differences))]
+    assert page.inner_text("[data-part=difference]").endswith(f", at {name}.")
     # Both graphs compare with the truth.
     for part in ("graph", "shipped"):
         assert "true nodes found" in page.inner_text(f"[data-part={part}] .ms-words")

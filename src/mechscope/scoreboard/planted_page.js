@@ -249,7 +249,7 @@ class PlantedPage {
     const differences = scores.map((score, index) => Math.abs(score - shipped[index]));
     const largest = differences.indexOf(Math.max(...differences));
     this.difference.textContent = `Measured beforehand, on ${record.examples} pairs with seed 0, and rounded to three digits. `
-      + `The scores differ most at ${names[largest]}: ${formatted(scores[largest])} in your run, ${formatted(shipped[largest])} here.`;
+      + `The largest difference from your run is ${formatted(differences[largest])}, at ${names[largest]}.`;
     this["both-title"].textContent = isEdges ? "Both, edge by edge" : "Both, part by part";
     this.both.replaceChildren(bothTable(isEdges ? "edge" : "part", names, new Set(truth), scores, shipped));
     this.python.textContent = [
