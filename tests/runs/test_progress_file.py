@@ -68,3 +68,13 @@ def test_an_unwritable_or_damaged_file_is_ignored(tmp_path: Path) -> None:
     damaged = tmp_path / "progress.json"
     damaged.write_text('{"done": -1}', encoding="utf-8")
     assert read_progress(damaged) == Progress()
+
+
+def test_a_new_activity_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_file, "SECONDS_BETWEEN", 1e6)
+    reporter = ProgressReporter(tmp_path / "progress.json")
+    reporter.step("first", 0, 3)
+    reporter.step("first", 1, 3)  # too soon after the last one
+    assert (read_progress(reporter.path).activity, read_progress(reporter.path).done) == ("first", 0)
+    reporter.step("second", 2, 3)
+    assert (read_progress(reporter.path).activity, read_progress(reporter.path).done) == ("second", 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mechscope.labs.step_job import STEP_JOB
 from mechscope.pages.site import Site, SitePage, SiteRoom, collect_site
 
 PAGE = Path(__file__).parent / "empty_page.html"
@@ -20,4 +21,4 @@ def site_of_panels() -> Site:
         )
         for step in PANEL_STEPS
     ]
-    return collect_site([SiteRoom([SitePage("", "Home", PAGE), *pages])])
+    return collect_site([SiteRoom([SitePage("", "Home", PAGE), *pages], jobs=[STEP_JOB])])

@@ -183,6 +183,29 @@ class Scoreboard:
 
 
 @dataclass(frozen=True)
+class Discover:
+    """Run one circuit-finding method on a planted program, whose true circuit is known, and keep the scores."""
+
+    program: Annotated[str, tyro.conf.Positional, positional("PROGRAM")]
+    """A planted program by name (induction, ioi, …)."""
+    method: Annotated[str, tyro.conf.Positional, positional("METHOD")]
+    """A method by name (eap-ig, acdc, patch-noise, …)."""
+    condition: Literal["plain", "noisy", "saturated"] = "plain"
+    """plain: as compiled. noisy: with as much noise as the program tolerates. saturated: with saturated attention."""
+    examples: Annotated[int, Count] = 64
+    """How many pairs of prompts the method sees, from 2 to 256."""
+    seed: Annotated[int, Count] = 0
+    """Decides the prompts and the random draws of the method; the model stays the same."""
+    out: Annotated[Path, Folder] = Path("runs")
+    """The scores are written to FOLDER/discoveries."""
+
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return ""
+
+
+@dataclass(frozen=True)
 class Serve:
     """Serve the web lab on this machine, to be used in a browser without a network. Ctrl-C stops it."""
 
@@ -242,6 +265,7 @@ Command = (
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
+    | Annotated[Discover, tyro.conf.subcommand("discover")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[Site, tyro.conf.subcommand("site")]
     | Annotated[Notebook, tyro.conf.subcommand("notebook")]

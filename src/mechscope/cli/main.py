@@ -110,6 +110,7 @@ def _dispatch(command: Command) -> int:
     # Imported late, so that help and option errors do not load torch.
     from mechscope.cli.commands import (
         Course,
+        Discover,
         Models,
         Notebook,
         Replications,
@@ -153,6 +154,10 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.notebook import notebook
 
         return notebook(command)
+    if isinstance(command, Discover):
+        from mechscope.cli.discover import discover
+
+        return discover(command)
     if isinstance(command, Course):
         from mechscope.cli.course import course
 

@@ -18,6 +18,7 @@ from mechscope.labs.registry import LABS, LabEntry
 from mechscope.labs.replications_site import HOME as REPLICATIONS
 from mechscope.labs.replications_site import replications_page
 from mechscope.labs.shown_run import ShownRun, choose_run
+from mechscope.labs.step_job import STEP_JOB
 from mechscope.pages.formatting import code_spans, day_in_words, duration, time_in_words
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
@@ -130,7 +131,8 @@ def site_pages() -> SiteRoom:
     reports = {report_path(entry): partial(own_report, entry) for entry in LABS}
     styles = [HERE / "live.css", HERE / "replications.css"]
     notebooks = {notebook_path(entry): partial(_notebook, entry) for entry in LABS}
-    return SiteRoom(pages, modules, styles, files, notebooks, home=[REPLICATIONS], run_files=reports)
+    home = [REPLICATIONS]
+    return SiteRoom(pages, modules, styles, files, notebooks, home=home, jobs=[STEP_JOB], run_files=reports)
 
 
 def notebook_path(entry: LabEntry) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mechscope.pages.endpoints import Endpoint
+from mechscope.pages.jobs import JobKind
 
 ROOM_MODULE = "site_pages"
 
@@ -115,6 +116,8 @@ class SiteRoom:
     """What the home page says about it."""
     endpoints: Sequence[Endpoint] = ()
     """What its pages may ask a server for; a static site has none."""
+    jobs: Sequence[JobKind] = ()
+    """What a server can run for a reader; a static site runs nothing."""
     run_files: Mapping[str, Callable[[Path], Path | None]] = field(
         default_factory=dict[str, Callable[[Path], Path | None]]
     )
@@ -144,6 +147,8 @@ class Site:
         default_factory=dict[str, Callable[[Path], Path | None]]
     )
     """Path in the site → function that finds a file of the reader's runs."""
+    jobs: Mapping[str, JobKind] = field(default_factory=dict[str, JobKind])
+    """Name → kind of job."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -162,8 +167,8 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name, file path or endpoint, or the home page would link to a
-            page that is missing.
+        ValueError: if two rooms use one route, module name, file path, endpoint or kind of job, or the home page would
+            link to a page that is missing.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
@@ -171,6 +176,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     made_files: dict[str, Callable[[], bytes]] = {}
     run_files: dict[str, Callable[[Path], Path | None]] = {}
     endpoints: dict[str, Endpoint] = {}
+    jobs: dict[str, JobKind] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
     for room in find_rooms() if rooms is None else rooms:
@@ -180,6 +186,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         _add(made_files, room.made_files, "file")
         _add(run_files, room.run_files, "file")
         _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
+        _add(jobs, {kind.name: kind for kind in room.jobs}, "kind of job")
         styles += room.styles
         home += room.home
     if both := sorted(files.keys() & made_files.keys() | files.keys() & run_files.keys()):
@@ -187,7 +194,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files)
+    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files, jobs)
 
 
 def find_rooms() -> list[SiteRoom]:

@@ -21,7 +21,7 @@ from mechscope.storage.files import write_atomically
 PROGRESS_VARIABLE = "MECHSCOPE_PROGRESS"
 """Environment variable that names the file; nothing is written without it."""
 SECONDS_BETWEEN = 0.5
-"""Updates come at most this often."""
+"""Updates within one activity come at most this often."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +66,12 @@ class ProgressReporter:
 
     def step(self, activity: str, done: int, total: int) -> None:
         """How many steps of an activity are done."""
-        if activity != self._activity or done < self._done:
+        is_new = activity != self._activity
+        if is_new or done < self._done:
             self._activity = activity
             self._begun = (time.monotonic(), done)
         self._done, self._total = done, total
-        self._write()
+        self._write(at_once=is_new)
 
     def part(self) -> None:
         """One more part of the run is finished."""
@@ -81,9 +82,9 @@ class ProgressReporter:
         """The program ends."""
         self._write(code)
 
-    def _write(self, exit_code: int | None = None) -> None:
+    def _write(self, exit_code: int | None = None, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if exit_code is None and now - self._written < SECONDS_BETWEEN:
+        if exit_code is None and not at_once and now - self._written < SECONDS_BETWEEN:
             return
         self._written = now
         progress = Progress(

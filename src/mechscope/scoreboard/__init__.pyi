@@ -1,3 +1,6 @@
+from .discovering import discover as discover
+from .discovery import Discovered as Discovered
+from .discovery import Discovery as Discovery
 from .matches import CONDITIONS as CONDITIONS
 from .matches import Condition as Condition
 from .matches import Match as Match

@@ -4,19 +4,22 @@
 import { topTokens } from "./analysis.js";
 import { renderAttention } from "./attention.js";
 import { renderCircuitGraph } from "./circuit_graph.js";
+import { discoveryPanel } from "./discovery_panel.js";
 import { patchEveryEdge } from "./edge_patching.js";
 import { readBytes, readJson } from "./files.js";
 import { readSafetensors } from "./safetensors.js";
-import { visible } from "./tokens.js";
+import { makeSortable } from "./sortable_table.js";
+import { formatted, visible } from "./tokens.js";
 import { Transformer } from "./transformer.js";
 
 class PlantedPage {
   constructor(element, record) {
-    Object.assign(this, { element, record, effects: null });
+    Object.assign(this, { element, record, effects: null, runs: [] });
     // The first head that does something.
     this.selected = Object.keys(record.notes).map((node) => this.indexOf(node)).find((index) => index !== null) ?? 0;
     const get = (name) => element.querySelector(`[data-part="${name}"]`);
-    for (const name of ["clean", "corrupted", "problem", "answers", "attention", "position", "method", "condition", "patch", "progress", "graph", "note", "python"]) {
+    for (const name of ["clean", "corrupted", "problem", "answers", "attention", "position", "method", "condition", "patch", "progress", "graph", "note", "python", "run",
+      "beside", "difference", "shipped", "both", "both-title"]) {
       this[name] = get(name);
     }
     [this.clean.value, this.corrupted.value] = record.inputs;
@@ -25,7 +28,7 @@ class PlantedPage {
     for (const choice of [this.method, this.condition]) {
       choice.addEventListener("change", () => {
         this.showCircuit();
-        history.replaceState(null, "", `#method=${this.method.value}&condition=${this.condition.value}`);
+        if (this.ran === null) history.replaceState(null, "", `#method=${this.method.value}&condition=${this.condition.value}`);
       });
     }
     this.patch.addEventListener("click", () => this.patchEdges());
@@ -33,6 +36,7 @@ class PlantedPage {
     this.position.addEventListener("change", () => this.dropEffects());
     addEventListener("mechscope-theme", () => this.model && this.showAnswers());
     this.showCircuit();
+    if (this.run) discoveryPanel(this.run, record, { onResult: (result, select) => this.addRun(result, select) });
   }
 
   // The model ---------------------------------------------------------------------------------------------------------
@@ -154,6 +158,7 @@ class PlantedPage {
       group("methods that score edges", [...options(true), here]),
       group("methods that score heads and MLPs", options(false)),
     );
+    this.ownRuns = group("run on this machine", []);
     this.condition.replaceChildren(...Object.entries(conditions).map(([name, words]) => new Option(words, name)));
   }
 
@@ -166,8 +171,33 @@ class PlantedPage {
     }
   }
 
+  /** What a method found on this machine, or null if something else is shown. */
+  get ran() {
+    return this.method.value.startsWith("run-") ? this.runs[Number(this.method.value.slice(4))] : null;
+  }
+
+  /** List what a method found on this machine among the methods, and show it if it was asked for just now. */
+  addRun(result, select) {
+    const { method, condition, examples, seed } = result.discovery;
+    const isSame = (other) => JSON.stringify(other.discovery) === JSON.stringify(result.discovery);
+    const place = this.runs.findIndex(isSame) < 0 ? this.runs.length : this.runs.findIndex(isSame);
+    this.runs[place] = result;
+    if (place === this.ownRuns.children.length) {
+      const words = condition === "plain" ? "" : `, ${this.record.conditions[condition]}`;
+      this.ownRuns.append(new Option(`${this.record.methods[method]}${words}, ${examples} pairs, seed ${seed}`, `run-${place}`));
+      this.method.append(this.ownRuns);
+    }
+    if (select) {
+      this.method.value = `run-${place}`;
+      this.showCircuit();
+      this.method.scrollIntoView({ block: "nearest" });
+    }
+  }
+
   showCircuit() {
-    const { record, method: { value: name } } = this;
+    const { record, ran, method: { value: name } } = this;
+    this.beside.hidden = ran === null;
+    if (ran !== null) return this.showRun(ran);
     const scored = name in record.methods;
     this.condition.disabled = !scored;
     const common = { notes: record.notes, nodes: record.nodes, onSelect: (node) => this.selectNode(node) };
@@ -178,20 +208,55 @@ class PlantedPage {
         ? { ...common, label: `${title}every edge patched on two inputs`, edges: record.edges, scores: this.effects, unit: "logits", truth: record.true_edges }
         : { ...common, label: `${title}the true circuit`, edges });
     } else {
-      const scores = record.scores[this.condition.value][name];
       const label = `${title}${record.methods[name]}, ${record.conditions[this.condition.value]}`;
-      const parts = record.nodes.slice(1, -1);
-      const isEdges = scores.length === record.edges.length;
-      const used = new Set(record.true_edges.flatMap((edge) => edge.replaceAll(/<.>/g, "").split("->")));
-      renderCircuitGraph(this.graph, isEdges
-        ? { ...common, label, edges: record.edges, scores, truth: record.true_edges }
-        : {
-          ...common, label, edges: record.true_edges, nodeScores: Object.fromEntries(parts.map((part, i) => [part, scores[i]])),
-          trueNodes: parts.filter((part) => used.has(part)),
-        });
+      this.drawScores(this.graph, label, record.scores[this.condition.value][name]);
     }
     this.note.textContent = NOTES[name] ?? (scored ? `On ${record.examples} pairs of inputs. Measured beforehand: the program below repeats it.` : "");
     this.python.textContent = pythonFor(record, scored ? name : "", this.condition.value);
+    return undefined;
+  }
+
+  /** Draw the scores of a method, for edges or for heads and MLPs, compared with the true circuit. */
+  drawScores(element, label, scores) {
+    const { record } = this;
+    const common = { label, notes: record.notes, nodes: record.nodes, onSelect: (node) => this.selectNode(node) };
+    const { isEdges, names, truth } = this.scoredParts(scores);
+    renderCircuitGraph(element, isEdges
+      ? { ...common, edges: names, scores, truth }
+      : { ...common, edges: record.true_edges, nodeScores: Object.fromEntries(names.map((part, i) => [part, scores[i]])), trueNodes: truth });
+  }
+
+  /** What a list of scores belongs to: edges, or heads and MLPs, and which of them are true. */
+  scoredParts(scores) {
+    const { edges, nodes, true_edges: trueEdges } = this.record;
+    if (scores.length === edges.length) return { isEdges: true, names: edges, truth: trueEdges };
+    const names = nodes.slice(1, -1);
+    const used = new Set(trueEdges.flatMap((edge) => edge.replaceAll(/<.>/g, "").split("->")));
+    return { isEdges: false, names, truth: names.filter((part) => used.has(part)) };
+  }
+
+  /** Show what a method found on this machine, and beside it what comes with mechscope. */
+  showRun({ discovery, scores, seconds }) {
+    const { record } = this;
+    const { method, condition, examples, seed } = discovery;
+    const shipped = record.scores[condition][method];
+    const words = `${record.methods[method]}, ${record.conditions[condition]}`;
+    const { isEdges, names, truth } = this.scoredParts(scores);
+    this.condition.disabled = true;
+    this.drawScores(this.graph, `${record.program}: ${words}, ${examples} pairs, seed ${seed}`, scores);
+    this.drawScores(this.shipped, `${record.program}: ${words}, as it comes with mechscope`, shipped);
+    this.note.textContent = `Run on your machine, on ${examples} pairs of prompts drawn with seed ${seed}. The method took ${seconds.toFixed(2)} s.`;
+    const differences = scores.map((score, index) => Math.abs(score - shipped[index]));
+    const largest = differences.indexOf(Math.max(...differences));
+    this.difference.textContent = `Measured beforehand, on ${record.examples} pairs with seed 0, and rounded to three digits. `
+      + `The largest difference from your run is ${formatted(differences[largest])}, at ${names[largest]}.`;
+    this["both-title"].textContent = isEdges ? "Both, edge by edge" : "Both, part by part";
+    this.both.replaceChildren(bothTable(isEdges ? "edge" : "part", names, new Set(truth), scores, shipped));
+    this.python.textContent = [
+      "from mechscope.scoreboard import discover", "",
+      `found = discover("${record.program}", "${method}", condition="${condition}", examples=${examples}, seed=${seed})`,
+      `found.scores  # one for each ${isEdges ? "edge" : "head and MLP"}, as in the table`, "",
+    ].join("\n");
   }
 
   /** Show the attention of a head that was chosen in the graph. */
@@ -239,6 +304,29 @@ function answerTable(tokens, best, vocabulary) {
       strong: position && best[0][position].token !== best[1][position].token,
     })));
   });
+  return table;
+}
+
+function bothTable(what, names, truth, scores, shipped) {
+  const table = document.createElement("table");
+  table.className = "ms-table";
+  const head = table.createTHead().insertRow();
+  for (const name of [what, "true", "your run", "comes with mechscope"]) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = name;
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  names.forEach((name, index) => {
+    const line = body.insertRow();
+    for (const value of [name, truth.has(name) ? "yes" : "no", scores[index], shipped[index]]) {
+      const cell = line.insertCell();
+      cell.textContent = typeof value === "number" ? formatted(value) : value;
+      if (typeof value === "number") cell.dataset.value = Math.abs(value);
+    }
+  });
+  makeSortable(table);
   return table;
 }
 

@@ -48,7 +48,10 @@ def planted_record(
         task = model.task(EXAMPLES, seed=SEED)
         graph = EdgeGraph.of(model.model)
         scores[condition] = {
-            name: _flat(graph, METHODS[name].method(model.model, task, SEED)) for name in methods
+            name: [
+                _rounded(score) for score in flat_scores(graph, METHODS[name].method(model.model, task, SEED))
+            ]
+            for name in methods
         }
     return {**_description(disguised_model(program, seed=SEED)), "scores": scores}
 
@@ -84,11 +87,12 @@ def _example_pair(task: Task, vocabulary: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _flat(graph: EdgeGraph, scored: Scored) -> list[float]:
+def flat_scores(graph: EdgeGraph, scored: Scored) -> list[float]:
+    """One score for each edge in the order of `graph.edge_names()`, or for each node between `input` and `logits`."""
     if scored.nodes is not None:
-        return [_rounded(scored.nodes[name]) for name in graph.sources[1:]]
+        return [scored.nodes[name] for name in graph.sources[1:]]
     assert scored.edges is not None
-    return [_rounded(value) for value in scored.edges[graph.valid].nan_to_num(0.0).tolist()]
+    return scored.edges[graph.valid].nan_to_num(0.0).tolist()
 
 
 def _rounded(value: float) -> float:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
+from mechscope.scoreboard.discovery import DISCOVERY_JOB, EXAMPLES, PROGRAMS, RECORDS, program_record
 from mechscope.scoreboard.page import scoreboard_page
 from mechscope.scoreboard.plot import scoreboard_svg
 from mechscope.scoreboard.published_pages import published_pages
@@ -26,12 +26,6 @@ MISSED = ("ioi", "reversal", "dyck2")
 """Programs in which EAP misses most; the remarks say why."""
 PLOT = "scoreboard.svg"
 PLOT_IMAGE = re.compile(rf'<p><img src="{re.escape(PLOT)}"[^>]*></p>')
-RECORDS = HERE / "shipped" / "planted"
-ORDER = (
-    "induction", "previous_token", "first_token", "duplicate_token", "ioi", "reversal", "sort", "sort_next",
-    "histogram", "most_frequent", "pattern_count", "parity", "dyck2", "addition", "modular_addition",
-)  # fmt: skip
-"""The programs as the list of circuits has them. Not read from `planted.PROGRAMS`, which needs torch."""
 
 HOME = (
     HomeEntry(
@@ -50,7 +44,7 @@ HOME = (
 
 def site_pages() -> SiteRoom:
     """The list of circuits, a page per planted and per published circuit, and the scoreboard."""
-    planted = [_planted_page(name) for name in ORDER]
+    planted = [_planted_page(name) for name in PROGRAMS]
     circuits = SitePage(
         "circuits/",
         "Circuits",
@@ -60,18 +54,20 @@ def site_pages() -> SiteRoom:
         navigation="Circuits",
     )
     pages = [circuits, *planted, *published_pages(), *scoreboard_pages()]
-    files = {f"files/circuits/{name}.json": RECORDS / f"{name}.json" for name in ORDER}
+    files = {f"files/circuits/{name}.json": RECORDS / f"{name}.json" for name in PROGRAMS}
     made = {
         f"files/circuits/{name}/{file}": partial(_model_file, name, file)
-        for name in ORDER
+        for name in PROGRAMS
         for file in ("config.json", "model.safetensors")
     }
-    modules = [HERE / f"{name}.js" for name in ("planted_page", "edge_patching", "published_page")]
-    return SiteRoom(pages, modules, [HERE / "circuits.css"], files, made, HOME)
+    modules = [
+        HERE / f"{name}.js" for name in ("planted_page", "edge_patching", "discovery_panel", "published_page")
+    ]
+    return SiteRoom(pages, modules, [HERE / "circuits.css"], files, made, HOME, jobs=[DISCOVERY_JOB])
 
 
 def _planted_page(name: str) -> SitePage:
-    record = _record(name)
+    record = program_record(name)
     return SitePage(
         route=f"circuits/planted/{name}/",
         title=name.replace("_", " ")
@@ -79,15 +75,10 @@ def _planted_page(name: str) -> SitePage:
         .replace("Ioi", "Indirect object")
         .replace("Dyck2", "Brackets"),
         template=TEMPLATES / "planted.html",
-        content=lambda context: {"record": record},
+        content=lambda context: {"record": record, "examples": EXAMPLES},
         summary=record["words"],
         scripts=("planted_page.js",),
     )
-
-
-@cache
-def _record(name: str) -> Mapping[str, Any]:
-    return json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _model_file(name: str, file: str) -> bytes:

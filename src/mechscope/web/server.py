@@ -20,7 +20,7 @@ from starlette.routing import Route
 from mechscope.pages.site import Site, collect_site
 from mechscope.web.api.routes import Api, http_problem
 from mechscope.web.jobs.endpoints import job_endpoints
-from mechscope.web.jobs.process import Command, run_command
+from mechscope.web.jobs.process import Command
 from mechscope.web.jobs.queue import JobQueue
 from mechscope.web.rendering import render_site_page, static_files, style_sheet
 from mechscope.web.security import HEADER_BYTES, LOOPBACK_NAMES, Guard, is_loopback
@@ -46,7 +46,7 @@ def make_app(
     names: tuple[str, ...] = LOOPBACK_NAMES,
     token: str = "",
     runs: Path = Path("runs"),
-    command: Command = run_command,
+    command: Command | None = None,
 ) -> Starlette:
     """The web lab as an ASGI application.
 
@@ -55,11 +55,11 @@ def make_app(
         names: host names under which it may be addressed.
         token: what requests must know; empty if only this machine can reach it.
         runs: the folder of the learner's runs, which pages show; it may be missing.
-        command: how an experiment is run as a job.
+        command: runs all jobs instead of `mechscope`, for tests.
     """
     site = collect_site() if site is None else site
     modules = static_files(site)
-    queue = JobQueue(runs, command)
+    queue = JobQueue(runs, site.jobs.values(), command)
     api = Api([*site.endpoints.values(), *job_endpoints(queue)])
 
     def stop() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mechscope.labs.step_job import STEP_JOB
 from mechscope.pages.endpoints import STREAMING
 from mechscope.pages.site import SiteRoom, collect_site
 from tests.browser import served_site
@@ -25,7 +26,7 @@ WAITING = {"step": "sae", "seed": 1}
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Any]:
     """A client of a server with endpoints of each kind."""
-    site = collect_site([SiteRoom([], endpoints=toy_endpoints())])
+    site = collect_site([SiteRoom([], endpoints=toy_endpoints(), jobs=[STEP_JOB])])
     limits = httpx.Limits(max_connections=100)
     with (
         served_site(site=site, runs=tmp_path, command=fake_command) as address,

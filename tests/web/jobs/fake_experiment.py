@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from mechscope.runs.progress_file import progress_reporter
-from mechscope.web.jobs.record import Experiment
 
 SLEEPER = """
 import signal, time
@@ -24,9 +24,9 @@ time.sleep(600)
 """
 
 
-def fake_command(experiment: Experiment, runs: Path) -> list[str]:
-    """The command line of this program."""
-    return [sys.executable, "-P", __file__, str(experiment.seed), str(runs)]
+def fake_command(settings: Any, runs: Path) -> list[str]:
+    """The command line of this program, for a job of any kind whose settings have a seed."""
+    return [sys.executable, "-P", __file__, str(settings.seed), str(runs)]
 
 
 def main(seed: int, runs: Path) -> int:

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("starlette", reason="needs the web lab's server: pip install 'mechscope[web]'")
 from starlette.testclient import TestClient
 
+from mechscope.labs import step_job
 from mechscope.pages.site import collect_site
-from mechscope.web.jobs import times
 from mechscope.web.rendering import render_site_page
 from mechscope.web.server import make_app
 from tests.web.jobs.fake_experiment import fake_command
@@ -85,7 +85,7 @@ def test_unknown_steps_and_jobs_are_named(client: TestClient) -> None:
 def test_times_are_those_of_the_latest_run(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(times, "SHIPPED", tmp_path)
+    monkeypatch.setattr(step_job, "SHIPPED", tmp_path)
     assert client.get("/api/steps/sae/times").json() == {
         "step": "sae",
         "times": [{"budget": "quick", "seconds": None}, {"budget": "full", "seconds": None}],

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from mechscope.labs.step_job import STEP_JOB, Experiment
 from mechscope.pages.endpoints import RefusedError
 from mechscope.runs.progress_file import read_progress
 from mechscope.storage.files import NotKeptError
@@ -23,7 +24,7 @@ from mechscope.web.jobs import queue as queue_module
 from mechscope.web.jobs import record as record_module
 from mechscope.web.jobs.process import JobProcess
 from mechscope.web.jobs.queue import JobQueue
-from mechscope.web.jobs.record import Experiment, JobRecord
+from mechscope.web.jobs.record import JobRecord
 from tests.web.jobs.fake_experiment import fake_command
 
 QUICK, WAITING, FAILING, STUBBORN, NOISY, KILLED = (Experiment(step="sae", seed=seed) for seed in range(6))
@@ -32,7 +33,7 @@ QUICK, WAITING, FAILING, STUBBORN, NOISY, KILLED = (Experiment(step="sae", seed=
 @contextmanager
 def a_queue(runs: Path) -> Iterator[JobQueue]:
     """A queue that is closed in the end."""
-    queue = JobQueue(runs, fake_command)
+    queue = JobQueue(runs, [STEP_JOB], fake_command)
     yield queue
     queue.close()
 
@@ -128,9 +129,9 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from mechscope.web.jobs.queue import JobQueue
-from mechscope.web.jobs.record import Experiment
+from mechscope.labs.step_job import STEP_JOB, Experiment
 from tests.web.jobs.fake_experiment import fake_command
-queue = JobQueue(Path(sys.argv[1]), fake_command)
+queue = JobQueue(Path(sys.argv[1]), [STEP_JOB], fake_command)
 for seed in (1, 0):
     job = queue.submit(Experiment(step="sae", seed=seed))
 while not queue.folder.last_lines(queue.jobs()[0].id) or not queue.jobs()[0].process:
@@ -271,7 +272,7 @@ def test_a_full_disk_stops_jobs_and_not_the_server(tmp_path: Path, monkeypatch: 
 
 
 def test_the_real_command_says_why_it_ended(tmp_path: Path) -> None:
-    queue = JobQueue(tmp_path)
+    queue = JobQueue(tmp_path, [STEP_JOB])
     job = queue.submit(Experiment(step="inductoin"))
     wait_for(lambda: not queue.find(job.id).is_active, 300)
     queue.close()
@@ -284,7 +285,7 @@ def test_the_real_command_says_why_it_ended(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_in_a_terminal_is_respected(tmp_path: Path) -> None:
     # As if this process were such a run: it holds the lock on the folder.
-    queue = JobQueue(tmp_path)
+    queue = JobQueue(tmp_path, [STEP_JOB])
     with hold_folder(tmp_path / "00-mnist-templates" / "quick-seed-0"):
         job = queue.submit(Experiment(step="mnist-templates"))
         wait_for(lambda: not queue.find(job.id).is_active, 300)

@@ -1,24 +1,23 @@
-"""The endpoints of jobs: start, list, read, follow and cancel them."""
+"""The endpoints of jobs: start, list, read, follow and cancel them, and read what they found."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from mechscope.labs.registry import LabEntry, find_entry
-from mechscope.pages.endpoints import STREAMING, Endpoint, Event, Length, Nothing, refused_as
+from mechscope.labs.registry import find_entry
+from mechscope.labs.step_job import BUDGETS, Budget, expected_seconds
+from mechscope.pages.endpoints import STREAMING, Endpoint, Event, Length, Nothing, RefusedError, refused_as
+from mechscope.pages.jobs import JobKind
 from mechscope.runs.progress_file import Progress, read_progress
 from mechscope.settings import NonNegativeFloat, NonNegativeInt, Settings
-from mechscope.web.jobs.process import run_arguments
 from mechscope.web.jobs.queue import JobQueue
-from mechscope.web.jobs.record import BUDGETS, Budget, Experiment, JobRecord, State
-from mechscope.web.jobs.times import expected_seconds
+from mechscope.web.jobs.record import JobRecord, State, Values
 
 POLL_SECONDS = 0.25
 """How often a stream looks whether a job has changed."""
@@ -45,17 +44,21 @@ class FollowedJob(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Settings):
-    """An experiment that the server runs."""
+    """What the server runs for a reader: the experiment of a step, or another kind of job."""
 
     id: str
     """What addresses name it by."""
-    experiment: Experiment
-    """What it runs."""
+    kind: str
+    """The name of its kind: step, discovery."""
+    experiment: Values
+    """What it runs: the settings of its kind, as they were asked for when it was started."""
     command: str
     """The command line that would do the same."""
     state: State
-    """queued and running jobs are not over. An interrupted job was stopped by something else than its reader: the same
-    experiment, started again, goes on from its finished parts."""
+    """queued and running jobs are not over. An interrupted job was stopped by something else than its reader: start the
+    same again, and if `keeps_parts`, it goes on from its finished parts."""
+    keeps_parts: bool
+    """Whether the finished parts of a job that was stopped are kept."""
     problem: str
     """Why it did not finish, in a sentence; empty if it did or is not over."""
     before: NonNegativeInt
@@ -113,13 +116,10 @@ class StepTimes(Settings):
 def job_endpoints(queue: JobQueue) -> list[Endpoint]:
     """The endpoints over one queue."""
     faces = JobFaces(queue)
-    refused = {404: "There is no such step.", 409: "The run cannot be queued."}
     no_cancel = {**NO_JOB, 409: "Another server runs this job."}
     return [
         Endpoint("GET", "jobs", "The jobs that the server remembers", Nothing, Jobs, faces.list),
-        Endpoint(
-            "POST", "jobs", "Run the experiment of a step", Experiment, Job, faces.submit, problems=refused
-        ),
+        *(endpoint for kind in queue.kinds.values() for endpoint in _endpoints_of(kind, faces)),
         Endpoint("GET", "jobs/{job}", "One job", JobName, Job, faces.read, problems=NO_JOB),
         Endpoint("POST", "jobs/{job}/cancel", "Stop a job", JobName, Job, faces.cancel, problems=no_cancel),
         Endpoint(
@@ -145,6 +145,21 @@ def job_endpoints(queue: JobQueue) -> list[Endpoint]:
     ]
 
 
+def _endpoints_of(kind: JobKind, faces: JobFaces) -> list[Endpoint]:
+    """The endpoints that start a job of one kind, and give its result."""
+    refused = {404: "There is nothing of this name to run.", 409: "The job cannot be queued."}
+    found = [
+        Endpoint("POST", kind.path, kind.summary, kind.settings, Job, faces.submit_to(kind), problems=refused)
+    ]
+    if kind.result is not None:
+        problems = {**NO_JOB, 409: "The job has no result, or not yet."}
+        path, summary = f"{kind.path}/{{job}}", f"What a finished job of this kind found: {kind.name}"
+        found.append(
+            Endpoint("GET", path, summary, JobName, kind.result, faces.result_of(kind), problems=problems)
+        )
+    return found
+
+
 class JobFaces:
     """What requests see of a queue.
 
@@ -161,12 +176,29 @@ class JobFaces:
         records = self._queue.jobs()
         return Jobs(jobs=tuple(self._job(record, records, output=False) for record in records))
 
-    def submit(self, request: Experiment) -> Job:
-        """Queue an experiment."""
-        with refused_as(404):
-            entry = find_entry(request.step)
-        # One name for each step, so that "3" and "induction" are the same experiment.
-        return self._job(self._queue.submit(dataclasses.replace(request, step=entry.slug)))
+    def submit_to(self, kind: JobKind) -> Callable[[Any], Job]:
+        """What queues a job of one kind."""
+
+        def submit(request: Any) -> Job:
+            with refused_as(404):
+                checked = kind.checked(request)
+            return self._job(self._queue.submit(checked))
+
+        return submit
+
+    def result_of(self, kind: JobKind) -> Callable[[JobName], Any]:
+        """What reads the result of a job of one kind."""
+
+        def result(request: JobName) -> Any:
+            record = self._queue.find(request.job)
+            if record.kind != kind.name or kind.read_result is None:
+                raise RefusedError(404, f"This job is a {record.kind}, not a {kind.name}.")
+            if record.state != "finished":
+                raise RefusedError(409, f"This job is {record.state}: only finished jobs have a result.")
+            with refused_as(409):
+                return kind.read_result(self._queue.folder.settings(record), self._queue.runs)
+
+        return result
 
     def read(self, request: JobName) -> Job:
         """One job."""
@@ -192,38 +224,37 @@ class JobFaces:
         """How long the runs of a step take."""
         with refused_as(404):
             entry = find_entry(request.step)
-        times = (BudgetTime(budget=each, seconds=self._expected(entry, each)) for each in BUDGETS)
+        runs = self._queue.runs
+        times = (BudgetTime(budget=each, seconds=expected_seconds(runs, entry, each)) for each in BUDGETS)
         return StepTimes(step=entry.slug, times=tuple(times))
 
-    def _expected_of(self, record: JobRecord) -> float | None:
+    def _expected(self, record: JobRecord) -> float | None:
         # Asked once for each job: a stream would read the same files several times a second.
         if record.id not in self._times:
-            self._times = {}
-            experiment = record.experiment
-            self._times[record.id] = self._expected(find_entry(experiment.step), experiment.budget)
+            kind, settings = self._queue.kinds[record.kind], self._queue.folder.settings(record)
+            self._times = {record.id: kind.expected_seconds(settings, self._queue.runs)}
         return self._times[record.id]
-
-    def _expected(self, entry: LabEntry, budget: Budget) -> float | None:
-        return expected_seconds(self._queue.runs, entry, budget)
 
     def _job(
         self, record: JobRecord, records: Sequence[JobRecord] | None = None, *, output: bool = True
     ) -> Job:
-        experiment = record.experiment
-        folder = self._queue.folder
+        kind, folder = self._queue.kinds[record.kind], self._queue.folder
+        arguments = kind.arguments(folder.settings(record), self._queue.runs)
         active = [each for each in (records or self._queue.jobs()) if each.is_active]
         before = [each for each in active if record.is_active and each.created < record.created]
         return Job(
             id=record.id,
-            experiment=experiment,
-            command=shlex.join(["mechscope", *run_arguments(experiment, self._queue.runs)]),
+            kind=kind.name,
+            experiment=record.experiment,
+            command=shlex.join(["mechscope", *arguments]),
             state=record.state,
+            keeps_parts=kind.keeps_parts,
             problem=record.problem,
             before=len(before),
             created=record.created,
             begun=record.begun,
             ended=record.ended,
-            expected_seconds=self._expected_of(record) if record.is_active else None,
+            expected_seconds=self._expected(record) if record.is_active else None,
             progress=read_progress(folder.progress(record.id)),
             output=folder.last_lines(record.id) if output else (),
         )

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from mechscope.pages.jobs import JobKind
 from mechscope.runs.progress_file import PROGRESS_VARIABLE
-from mechscope.web.jobs.record import Experiment
+from mechscope.settings import Settings
 
 STOP_SECONDS = 10.0
 """How long a process may take to end after it was asked to, before it is killed."""
@@ -23,34 +25,15 @@ SAME_PROCESS_SECONDS = 2.0
 NICENESS = 5
 """Lowers the priority, so that pages stay quick while a job computes."""
 
-Command = Callable[[Experiment, Path], list[str]]
-"""Experiment and folder of runs → the command line that runs it."""
+Command = Callable[[Any, Path], list[str]]
+"""Settings of a job and folder of runs → the command line that runs it."""
 
 
-def run_arguments(experiment: Experiment, runs: Path) -> list[str]:
-    """The arguments of `mechscope` that run an experiment, without those that are its defaults.
-
-    >>> run_arguments(Experiment(step="induction", seed=2), Path("runs"))
-    ['run', 'induction', '--seed', '2']
-    """
-    options = {
-        "--budget": (experiment.budget, "quick"),
-        "--seed": (str(experiment.seed), "0"),
-        "--device": (experiment.device, "auto"),
-        "--out": (str(runs), "runs"),
-    }
-    changed = [[name, value] for name, (value, default) in options.items() if value != default]
-    return ["run", experiment.step, *(word for option in changed for word in option)]
-
-
-def run_command(experiment: Experiment, runs: Path) -> list[str]:
-    """The command line that runs an experiment with this Python, in one process.
-
-    >>> run_command(Experiment(step="induction"), Path("runs"))[1:]
-    ['-P', '-m', 'mechscope', 'run', 'induction', '--jobs', '1']
-    """
+def command_of(kind: JobKind, settings: Settings, runs: Path) -> list[str]:
+    """The command line that runs a job with this Python, in one process."""
     # -P: no module of the current folder is imported.
-    return [sys.executable, "-P", "-m", "mechscope", *run_arguments(experiment, runs), "--jobs", "1"]
+    arguments = [*kind.arguments(settings, runs), *kind.extra_arguments]
+    return [sys.executable, "-P", "-m", "mechscope", *arguments]
 
 
 class JobProcess:

@@ -7,16 +7,19 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from mechscope.pages.endpoints import RefusedError
-from mechscope.pages.formatting import first_capital
+from mechscope.pages.formatting import duration, first_capital
+from mechscope.pages.jobs import JobKind
 from mechscope.runs.progress_file import read_progress
+from mechscope.settings import Settings
 from mechscope.storage.files import NotKeptError
 from mechscope.storage.folder_lock import FolderInUseError, hold_folder
-from mechscope.web.jobs.process import Command, JobProcess, run_command
-from mechscope.web.jobs.record import KEPT, Experiment, JobFolder, JobRecord, State
+from mechscope.web.jobs.process import Command, JobProcess, command_of
+from mechscope.web.jobs.record import KEPT, JobFolder, JobRecord, State
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ LOOK_SECONDS = 0.1
 STOPPED_BY_SIGNAL = tuple(128 + number for number in (signal.SIGINT, signal.SIGTERM, 1))
 """Exit codes of a `mechscope run` that was asked to stop."""
 KEPT_PARTS = "Its finished parts are kept; resume it to go on from them."
+RUN_AGAIN = "Run it again."
 
 
 class JobQueue:
@@ -46,12 +50,14 @@ class JobQueue:
 
     Args:
         runs: the folder of runs; jobs are recorded in its subfolder `jobs`.
-        command: how an experiment is run.
+        kinds: what can be run.
+        command: runs the jobs of all kinds instead of `mechscope`, for tests.
     """
 
-    def __init__(self, runs: Path, command: Command = run_command) -> None:
+    def __init__(self, runs: Path, kinds: Iterable[JobKind], command: Command | None = None) -> None:
         self.runs = runs
-        self.folder = JobFolder(runs / "jobs")
+        self.kinds = {kind.name: kind for kind in kinds}
+        self.folder = JobFolder(runs / "jobs", self.kinds)
         self._command = command
         self._changed = threading.Condition(threading.RLock())
         self._worker: threading.Thread | None = None
@@ -82,16 +88,18 @@ class JobQueue:
             raise RefusedError(404, f"There is no job with this id. The last {KEPT} are remembered.")
         return record
 
-    def submit(self, experiment: Experiment) -> JobRecord:
-        """Queue an experiment; if it is queued or running already, the job that does it.
+    def submit(self, settings: Settings) -> JobRecord:
+        """Queue a job of the kind that has these settings; if it is queued or running already, that job.
 
         Raises:
             RefusedError: if too many jobs wait, another server runs jobs in this folder, or nothing can be stored.
         """
+        kind = next(each for each in self.kinds.values() if each.settings is type(settings))
         with self._changed:
             self._need_worker()
             active = [record for record in self.jobs() if record.is_active]
-            if same := [record for record in active if record.experiment == experiment]:
+            wanted = (kind.name, settings.to_dict())
+            if same := [record for record in active if (record.kind, record.experiment) == wanted]:
                 return same[0]
             if len(active) > MOST_WAITING:
                 raise RefusedError(
@@ -99,7 +107,7 @@ class JobQueue:
                 )
             try:
                 self.folder.forget_old()
-                record = self.folder.create(experiment)
+                record = self.folder.create(kind, settings)
             except NotKeptError as error:
                 raise RefusedError(409, str(error)) from error
             self._changed.notify_all()
@@ -231,7 +239,7 @@ class JobQueue:
                 return
             try:
                 output, progress = self.folder.output(record.id), self.folder.progress(record.id)
-                process = JobProcess.start(self._command(record.experiment, self.runs), output, progress)
+                process = JobProcess.start(self._command_line(record), output, progress)
             except OSError as error:
                 self._write(record, "failed", f"The process could not be started: {error.strerror or error}.")
                 return
@@ -241,6 +249,12 @@ class JobQueue:
             )
         self._watch(record, process)
 
+    def _command_line(self, record: JobRecord) -> list[str]:
+        settings = self.folder.settings(record)
+        if self._command is not None:
+            return self._command(settings, self.runs)
+        return command_of(self.kinds[record.kind], settings, self.runs)
+
     def _watch(self, record: JobRecord, process: JobProcess) -> None:
         """Wait until a process has ended, or must be stopped, and record how it ended."""
         while process.is_running():
@@ -249,8 +263,13 @@ class JobQueue:
                 cancelled = record.id in self._cancelled
             if closing or cancelled:
                 process.stop()
-                problem = "" if cancelled else f"The server was stopped. {KEPT_PARTS}"
+                problem = "" if cancelled else f"The server was stopped. {self._what_next(record)}"
                 self._write(record, "cancelled" if cancelled else "interrupted", problem)
+                return
+            limit = self.kinds[record.kind].most_seconds
+            if limit is not None and time.time() - (record.begun or record.created) > limit:
+                process.stop()
+                self._write(record, "failed", f"It took longer than {duration(limit)} and was stopped.")
                 return
             if self._output_size(record) > LARGEST_OUTPUT:
                 process.stop()
@@ -276,14 +295,19 @@ class JobQueue:
         if code == 0:
             self._write(record, "finished")
         elif code is None:
-            self._write(record, "interrupted", f"Its process ended while no server ran. {KEPT_PARTS}")
+            self._write(
+                record, "interrupted", f"Its process ended while no server ran. {self._what_next(record)}"
+            )
         elif code in STOPPED_BY_SIGNAL:
-            self._write(record, "interrupted", f"It was stopped from outside. {KEPT_PARTS}")
+            self._write(record, "interrupted", f"It was stopped from outside. {self._what_next(record)}")
         elif code < 0:
             problem = f"Its process was killed (signal {-code}); a machine that runs out of memory does that."
-            self._write(record, "interrupted", f"{problem} {KEPT_PARTS}")
+            self._write(record, "interrupted", f"{problem} {self._what_next(record)}")
         else:
             self._write(record, "failed", problem_in(self.folder.last_lines(record.id)))
+
+    def _what_next(self, record: JobRecord) -> str:
+        return KEPT_PARTS if self.kinds[record.kind].keeps_parts else RUN_AGAIN
 
     def _write(self, record: JobRecord, state: State, problem: str = "") -> JobRecord:
         """Record a new state. If it cannot be written, it is remembered for as long as the server runs."""

@@ -10,18 +10,16 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from mechscope.pages.endpoints import Length
+from mechscope.pages.jobs import JobKind
 from mechscope.reading import read_json_object
-from mechscope.settings import NonNegativeFloat, NonNegativeInt, Range, Settings, decode
+from mechscope.settings import NonNegativeFloat, NonNegativeInt, Settings, decode
 from mechscope.storage.files import write_atomically
 
-Budget = Literal["quick", "full"]
-BUDGETS: tuple[Budget, ...] = ("quick", "full")
-Device = Literal["auto", "cpu", "cuda", "mps"]
 State = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 ACTIVE: tuple[State, ...] = ("queued", "running")
 """The states of jobs that are not over."""
@@ -33,18 +31,8 @@ LAST_BYTES = 16_384
 LAST_LINES = 30
 
 
-@dataclass(frozen=True, kw_only=True)
-class Experiment(Settings):
-    """Which experiment to run. A run that was stopped goes on from its finished parts."""
-
-    step: Annotated[str, Length(least=1, most=60)]
-    """A step by number or name, such as 03 or induction."""
-    budget: Budget = "quick"
-    """quick: a few minutes, one seed. full: several seeds, and larger models in some steps."""
-    seed: Annotated[int, Range(least=0, most=2**32 - 100)] = 0
-    """The first seed."""
-    device: Device = "auto"
-    """Where to compute; auto uses a GPU if there is one."""
+Values = Mapping[str, str | int | float | bool | None]
+"""The settings of a job as plain values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +41,10 @@ class JobRecord(Settings):
 
     id: str
     """Its folder's name."""
-    experiment: Experiment
-    """What it runs."""
+    kind: str = "step"
+    """The name of its kind. Files of earlier versions have none: they could run nothing but steps."""
+    experiment: Values
+    """What it runs: the settings of its kind."""
     state: State = "queued"
     """How far it is."""
     problem: str = ""
@@ -81,19 +71,22 @@ class JobFolder:
 
     Args:
         folder: RUNS/jobs; created with the first job.
+        kinds: what can be run, by name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kinds: Mapping[str, JobKind]) -> None:
         self.folder = folder
+        self._kinds = kinds
 
-    def create(self, experiment: Experiment) -> JobRecord:
+    def create(self, kind: JobKind, settings: Settings) -> JobRecord:
         """Record a new job.
 
         Raises:
             NotKeptError: if it cannot be written.
         """
         now = time.time()
-        record = JobRecord(id=f"{int(now):010d}-{secrets.token_hex(4)}", experiment=experiment, created=now)
+        name = f"{int(now):010d}-{secrets.token_hex(4)}"
+        record = JobRecord(id=name, kind=kind.name, experiment=settings.to_dict(), created=now)
         self.write(record)
         return record
 
@@ -106,14 +99,24 @@ class JobFolder:
         write_atomically(self._file(record.id), json.dumps(record.to_dict(), indent=1) + "\n")
 
     def read(self, job: str) -> JobRecord | None:
-        """A job's record; None if there is none, or it is damaged."""
+        """A job's record; None if there is none, or it is damaged, or of a kind that this version cannot run."""
         if not ID.fullmatch(job):
             return None
         try:
             record = decode(JobRecord, read_json_object(self._file(job)), "a job")
-        except (OSError, ValueError):
+            self.settings(record)
+        except (OSError, ValueError, KeyError):
             return None
         return record if record.id == job else None
+
+    def settings(self, record: JobRecord) -> Settings:
+        """What a job runs, as the settings of its kind.
+
+        Raises:
+            KeyError: for an unknown kind.
+            ValueError: if the kind has other settings.
+        """
+        return decode(self._kinds[record.kind].settings, record.experiment, "a job")
 
     def read_all(self) -> list[JobRecord]:
         """All jobs, the oldest first."""
