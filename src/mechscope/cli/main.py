@@ -110,6 +110,7 @@ def _dispatch(command: Command) -> int:
     # Imported late, so that help and option errors do not load torch.
     from mechscope.cli.commands import (
         Course,
+        Glossary,
         Models,
         Notebook,
         Replications,
@@ -161,6 +162,10 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.sae import sae
 
         return sae(command)
+    if isinstance(command, Glossary):
+        from mechscope.cli.glossary import glossary
+
+        return glossary(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

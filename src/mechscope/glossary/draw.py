@@ -1,4 +1,4 @@
-"""The figures of the demos as they are shipped, so that pages need not draw them: `python -m mechscope.glossary.draw`."""
+"""The shipped figures of the demos, which `python -m mechscope.glossary.draw` brings up to date."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def ship_figure(entry: Entry) -> int:
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
     if (size := len(text.encode())) > MOST_BYTES:
         raise ValueError(
-            f"the figure of {entry.slug} takes {size} bytes; at most {MOST_BYTES} keep its page small. Draw fewer points."
+            f"the figure of {entry.slug} takes {size} bytes; at most {MOST_BYTES} keep its page small. "
+            "Draw fewer points."
         )
     write_atomically(figure_path(entry), text)
     return size
@@ -71,8 +72,8 @@ def main(names: Sequence[str]) -> int:
 
 
 def _digest(entry: Entry) -> str:
-    """A checksum of the demo's code, by which a figure of an earlier version is noticed."""
-    return sha256(demo_source(entry).encode()).hexdigest()[:16]
+    """A checksum of the demo's code without spaces, by which a figure of an earlier version is noticed."""
+    return sha256("".join(demo_source(entry).split()).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

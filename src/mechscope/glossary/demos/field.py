@@ -27,8 +27,8 @@ def cherry_picking() -> PageFigure:
         points=True,
     )
     caption = (
-        f"Every neuron is random. The best of {searched[-1]} agrees with a label by {first[chosen[-1]]:.2f} on the texts "
-        f"where it was chosen, and by {second[chosen[-1]]:.2f} on 40 others."
+        f"Every neuron is random. The best of {searched[-1]} agrees with a label by {first[chosen[-1]]:.2f} on the "
+        f"texts where it was chosen, and by {second[chosen[-1]]:.2f} on 40 others."
     )
     return PageFigure("cherry-picking", figure, caption)
 
@@ -36,17 +36,17 @@ def cherry_picking() -> PageFigure:
 def reverse_engineering() -> PageFigure:
     """Look at the embedding of a network that adds modulo 113 in the basis that its algorithm uses."""
     model = ms.load_model("grokking-p113")
-    share = 100 * ms.techniques.frequency_shares(model.W_E[:113].detach()).numpy()
-    top = np.sort(np.argsort(share)[::-1][:5]) + 1
+    share = 100 * np.asarray(ms.techniques.embedding_spectrum(model).values)
+    top = np.flatnonzero(share > 5) + 1
     figure = curves(
         np.arange(1, len(share) + 1),
         {"share": share},
         title="A table of 113 numbers is a handful of waves",
         x_title="frequency (waves in 113 numbers)",
-        y_title="share of the squared embedding (%)",
+        y_title="share of the variance of the embedding (%)",
     )
     caption = (
-        f"The embedding of a network that learned to add modulo 113. The {len(top)} strongest of {len(share)} frequencies "
-        f"({', '.join(map(str, top))}) hold {share[top - 1].sum():.0f} % of it, which points to the algorithm."
+        f"The embedding of a network that learned to add modulo 113. Of {len(share)} frequencies, {len(top)} "
+        f"({', '.join(map(str, top))}) hold {share[top - 1].sum():.0f} % of the variance: a hint at the algorithm."
     )
     return PageFigure("reverse-engineering", figure, caption)
