@@ -106,7 +106,7 @@ def show_entry(console: Console, entry: Entry) -> None:
 
 
 def _readable(text: str) -> str:
-    """Markdown for a terminal: a link is the term in bold, with its slug where that cannot be guessed from the words."""
+    """Markdown for a terminal: a link is bold, with its slug where that cannot be guessed from the words."""
 
     def shown(link: re.Match[str]) -> str:
         try:
@@ -156,7 +156,7 @@ def show_sections(console: Console) -> None:
             console.print(Text.assemble((title, "bold"), (f"  {len(entries)}", "dim")))
             console.print(Text(", ".join(entry.term for entry in entries)))
     console.print(
-        "\n[dim]mechscope glossary TERM prints an entry; demo TERM draws it; path TERM says what to read first.[/]"
+        "\n[dim]mechscope glossary TERM prints an entry, demo TERM draws it, path TERM says what to read first.[/]"
     )
 
 

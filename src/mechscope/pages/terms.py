@@ -1,7 +1,7 @@
 """Link the terms of a page to their explanation: the first occurrence of each in the text of a lesson.
 
-A link shows the explanation in one line when the pointer rests on it or the keyboard reaches it, and screen readers read
-it as the link's description.
+A link shows the explanation in one line when the pointer rests on it or the keyboard reaches it, and screen readers
+read it as the link's description.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from functools import lru_cache
 from html import escape, unescape
 
 SKIPPED = frozenset(
-    "a abbr button code details figure h1 h2 h3 h4 h5 h6 math nav option pre script select style summary svg "
-    "textarea title".split()
-)
+    {
+        "a", "abbr", "button", "code", "details", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "math", "nav", "option",
+        "pre", "script", "select", "style", "summary", "svg", "textarea", "title",
+    }
+)  # fmt: skip
 """Elements whose text is left alone."""
-VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+)
 _TAG = re.compile(r"(<!--.*?-->|<[^<>]*>)", re.DOTALL)
 _NAME = re.compile(r"</?([A-Za-z][\w-]*)")
 _LESSON = re.compile(r'<article class="lesson">.*?</article>', re.DOTALL)

@@ -27,8 +27,8 @@ def cherry_picking() -> PageFigure:
         points=True,
     )
     caption = (
-        f"Every neuron is random. The best of {searched[-1]} agrees with a label by {first[chosen[-1]]:.2f} on the "
-        f"texts where it was chosen, and by {second[chosen[-1]]:.2f} on 40 others."
+        f"Every neuron is random. The best of {searched[-1]} reaches an agreement of {first[chosen[-1]]:.2f} on the "
+        f"texts where it was chosen, and of {second[chosen[-1]]:.2f} on 40 others."
     )
     return PageFigure("cherry-picking", figure, caption)
 
