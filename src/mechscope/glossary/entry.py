@@ -110,7 +110,7 @@ def read_entry(path: Path) -> Entry:
             f"{path}: expected the headings {', '.join(f'## {heading}' for heading in HEADINGS)}, in this order; "
             f"found {', '.join(f'## {heading}' for heading in found) or 'none'}."
         )
-    return Entry(slug=slug, section=section, text=text, **texts, **lists)
+    return Entry(slug=slug, section=section, text=text, term=texts["term"], line=texts["line"], **lists)
 
 
 @cache
@@ -158,11 +158,17 @@ def find_entry(name: str) -> Entry:
 
 
 def near_slugs(name: str, n: int = 3) -> list[str]:
-    """Slugs of up to `n` entries with a similar term or alias, the most similar first."""
-    names = _names()
-    return list(dict.fromkeys(names[near] for near in near_names(_plain(name), names, n=2 * n, cutoff=0.7)))[
-        :n
-    ]
+    """Slugs of up to `n` entries with a similar term or alias, the most similar first.
+
+    If there are none, those with a similar word in a name: "chery" for "cherry-picking".
+    """
+    names, plain = _names(), _plain(name)
+    near = [names[other] for other in near_names(plain, names, n=2 * n, cutoff=0.7)]
+    if not near:
+        words = sorted({word for other in names for word in other.split() if len(word) > 3})
+        similar = near_names(plain, words, n=n, cutoff=0.75)
+        near = [names[other] for word in similar for other in names if word in other.split()]
+    return list(dict.fromkeys(near))[:n]
 
 
 @cache

@@ -73,8 +73,8 @@ def _raw_values(lines: list[str], path: Path) -> dict[str, str]:
 
 def _without_comment(value: str) -> str:
     """The value without ` # …` at its end, outside of quotes."""
-    quoted = re.match(r"""((?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^"'#]|(?<=\w)'|(?<!\s)#)*)\s#""", value)
-    return quoted[1].strip() if quoted else value
+    found = re.match(r"""((?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^"'#]|(?<=\w)'|(?<!\s)#)*)\s#""", f" {value}")
+    return found[1].strip() if found else value
 
 
 def _text(raw: str, key: str, path: Path) -> str:

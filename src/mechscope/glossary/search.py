@@ -34,6 +34,7 @@ def _full_text(query: str) -> list[str]:
     words = [f'"{word}"' for word in re.findall(r"\w+", query)]
     if not words:
         return []
+    words[-1] += "*"  # somebody may still be typing the last one
     # Words in names and in the line count more than those in the text.
     found = _index().execute(
         "SELECT slug FROM entries WHERE entries MATCH ? ORDER BY bm25(entries, 0, 10, 4, 1) LIMIT 20",
