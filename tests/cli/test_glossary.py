@@ -76,6 +76,8 @@ def test_counts_are_of_the_entries(capsys: pytest.CaptureFixture[str]) -> None:
     entries = all_entries().values()
     wanted = [len(entries), sum(map(has_demo, entries)), sum(len(entry.links) for entry in entries)]
     assert last == ["all", *map(str, wanted)]
+    page = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert f"{wanted[0]} entries, {wanted[1]} demos and {wanted[2]} links" in " ".join(page.split())
 
 
 @pytest.mark.parametrize(

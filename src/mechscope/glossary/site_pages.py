@@ -17,7 +17,7 @@ from mechscope.glossary.draw import shipped_figure
 from mechscope.glossary.entry import SECTIONS, Entry, all_entries, entries_of
 from mechscope.glossary.paths import reading_path
 from mechscope.labs.registry import LABS, LabEntry
-from mechscope.pages.figures import figure_html
+from mechscope.pages.figures import DrawnFigure, figure_html
 from mechscope.pages.markdown import lesson_html
 from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
 from mechscope.pages.terms import Term
@@ -61,7 +61,7 @@ def site_pages() -> SiteRoom:
                 entry.term,
                 TEMPLATES / "entry.html",
                 partial(_entry, entry, before, after),
-                has_figures=shipped_figure(entry) is not None,
+                has_figures=_drawn(entry) is not None,
                 summary=entry.line,
             )
         )
@@ -101,8 +101,13 @@ def _list(context: PageContext) -> Mapping[str, Any]:
 
 
 @cache
+def _drawn(entry: Entry) -> DrawnFigure | None:
+    return shipped_figure(entry)
+
+
+@cache
 def _fixed(entry: Entry) -> Mapping[str, Any]:
-    shown = shipped_figure(entry)
+    shown = _drawn(entry)
     entries = all_entries()
     exercises = [exercise for name in entry.exercises for exercise in find_exercises(name)]
     return {
