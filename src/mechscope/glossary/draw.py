@@ -57,18 +57,28 @@ def ship_figure(entry: Entry) -> int:
 
 
 def main(names: Sequence[str]) -> int:
-    """Draw the figures of the named entries; without names, those whose demo is new or has changed."""
+    """Draw the figures of the named entries; without names, those whose demo is new or has changed.
+
+    Returns:
+        1 if a figure could not be drawn, after drawing the others.
+    """
     console = Console(highlight=False)
     entries = [find_entry(name) for name in names] or [
         entry for entry in all_entries().values() if has_demo(entry) and shipped_figure(entry) is None
     ]
+    failed = 0
     for entry in entries:
-        console.print(f"{entry.slug}: {ship_figure(entry)} bytes", markup=False)
+        try:
+            console.print(f"{entry.slug}: {ship_figure(entry)} bytes", markup=False)
+        except Exception as error:
+            # An author sees at once which demos need work.
+            failed += 1
+            console.print(f"{entry.slug}: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
     known = {figure_path(entry) for entry in all_entries().values() if has_demo(entry)}
     for path in sorted(set(FIGURES.glob("*.json")) - known):
         path.unlink()
         console.print(f"{path.stem}: removed, because it has no demo any more", markup=False)
-    return 0
+    return 1 if failed else 0
 
 
 def _digest(entry: Entry) -> str:
