@@ -34,7 +34,7 @@ HOME = HomeEntry(
 ORDINARY = frozenset(
     {"cache", "clock", "copying", "error", "feature", "head", "hook", "importance", "noise", "pizza"}
 )
-"""Names that are also ordinary words, so that lessons do not link them."""
+"""Terms that are also ordinary words, so that lessons do not link them."""
 _LINK = re.compile(r'<a href="([a-z0-9-]+)">')
 
 
@@ -73,7 +73,7 @@ def site_pages() -> SiteRoom:
         terms=[
             Term(names, entry.line, entry_route(entry))
             for entry in entries
-            if (names := tuple(name for name in entry.names if name.lower() not in ORDINARY))
+            if (names := _names_in_lessons(entry))
         ],
     )
 
@@ -85,6 +85,13 @@ def entry_route(entry: Entry) -> str:
     'glossary/cherry-picking/'
     """
     return f"{ROUTE}{entry.slug}/"
+
+
+def _names_in_lessons(entry: Entry) -> tuple[str, ...]:
+    """By which names lessons link to an entry: not by words that usually mean something else, such as "score"."""
+    own = () if entry.term.lower() in ORDINARY else (entry.term,)
+    # Another name is clear if it has several words or is an abbreviation.
+    return own + tuple(name for name in entry.aliases if re.search(r"\w[\s-]+\w|[A-Z0-9]", name))
 
 
 def entry_html(entry: Entry) -> Markup:

@@ -73,19 +73,31 @@ def link_terms(
         linked: routes that are linked already; added to.
     """
 
-    def replaced(match: re.Match[str]) -> str:
-        term = by_name[_plain(unescape(match[0]))]
-        if term.route in linked:
-            return match[0]
-        linked.add(term.route)
-        return f'<a class="glossary-term" href="{escape(link(term.route))}" title="{escape(term.line)}">{match[0]}</a>'
+    def with_links(text: str) -> str:
+        plain = text.lower()
+        if len(plain) != len(text):  # a rare letter such as İ, after which the places would not agree
+            return text
+        parts: list[str] = []
+        end = 0
+        for match in pattern.finditer(plain):
+            term = by_name[_plain(unescape(match[0]))]
+            if term.route not in linked:
+                linked.add(term.route)
+                words = text[match.start() : match.end()]
+                target, line = escape(link(term.route)), escape(term.line)
+                parts += [
+                    text[end : match.start()],
+                    f'<a class="glossary-term" href="{target}" title="{line}">{words}</a>',
+                ]
+                end = match.end()
+        return "".join([*parts, text[end:]])
 
     pieces = _TAG.split(html)
     inside: list[str] = []
     for place, piece in enumerate(pieces):
         if place % 2 == 0:
             if not inside:
-                pieces[place] = pattern.sub(replaced, piece)
+                pieces[place] = with_links(piece)
             continue
         name = _NAME.match(piece)
         if name is None or name[1].lower() in VOID or piece.endswith("/>"):
@@ -107,14 +119,16 @@ def _pattern(terms: tuple[Term, ...]) -> tuple[re.Pattern[str], dict[str, Term]]
     terms_first += [(name, term) for term in terms for name in term.names[1:]]
     for name, term in terms_first:
         by_name.setdefault(_plain(name), term)
-    # Longer names first: "attention head" before "attention". A space also matches a line's end, a hyphen also a space.
-    words = sorted(by_name, key=len, reverse=True)
-    spelt = "|".join(
-        r"[\s-]+".join(re.escape(escape(part, quote=False)) for part in word.split()) for word in words
-    )
-    return re.compile(rf"(?<![\w-])(?:{spelt})(?:s|es)?(?![\w-])", re.IGNORECASE), by_name | {
-        f"{name}{ending}": term for name, term in by_name.items() for ending in ("s", "es")
-    }
+    # Longer names first: "attention head" before "attention". By first letters, because Python tries the alternatives
+    # one by one at every word of a page.
+    by_letter: dict[str, list[str]] = {}
+    for word in sorted(by_name, key=len, reverse=True):
+        # A space in a name is also a line's end or a hyphen in the text.
+        spelt = r"[\s-]+".join(re.escape(escape(part, quote=False)) for part in word.split())
+        by_letter.setdefault(word[0], []).append(spelt)
+    spelt = "|".join(f"(?={re.escape(letter)})(?:{'|'.join(words)})" for letter, words in by_letter.items())
+    plurals = {f"{name}{ending}": term for name, term in by_name.items() for ending in ("s", "es")}
+    return re.compile(rf"(?<![\w-])(?:{spelt})(?:s|es)?(?![\w-])"), plurals | by_name
 
 
 def _plain(name: str) -> str:
