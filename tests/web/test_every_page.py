@@ -12,8 +12,13 @@ from tests.browser import WatchedPage
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 SERIOUS = ("serious", "critical")
 PAGES = list(collect_site().pages)
-EXAMPLES = ("circuits/planted/sort/", "circuits/published/docstring/", "course/00/")
-ALIKE = ("circuits/planted/", "circuits/published/", "course/")
+EXAMPLES = (
+    "circuits/planted/sort/",
+    "circuits/published/docstring/",
+    "course/00/",
+    "glossary/cherry-picking/",
+)
+ALIKE = ("circuits/planted/", "circuits/published/", "course/", "glossary/")
 OPENED = [
     route
     for route in PAGES

@@ -258,6 +258,27 @@ class Notebook:
         return ""
 
 
+@dataclass(frozen=True)
+class Glossary:
+    """Explain a term: its entry (TERM), its figure (demo TERM), or what to read first (path TERM).
+
+    Without a term, the sections are listed. A term may be misspelt, and other words are searched for in all entries.
+    """
+
+    words: Annotated[
+        tuple[str, ...], tyro.conf.Positional, positional("[TERM | demo TERM | path TERM | counts]")
+    ] = ()
+    """Nothing, to list the sections; a term, to read its entry; demo and a term, to draw its figure; path and a term,
+    to list what to read first; or counts, to count entries, demos and links."""
+    out: Annotated[Path | None, File] = None
+    """For demo: the file to write, by default TERM.html in this folder."""
+
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return ""
+
+
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
@@ -271,4 +292,5 @@ Command = (
     | Annotated[Notebook, tyro.conf.subcommand("notebook")]
     | Annotated[Course, tyro.conf.subcommand("course")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
+    | Annotated[Glossary, tyro.conf.subcommand("glossary")]
 )

@@ -111,6 +111,7 @@ def _dispatch(command: Command) -> int:
     from mechscope.cli.commands import (
         Course,
         Discover,
+        Glossary,
         Models,
         Notebook,
         Replications,
@@ -166,6 +167,10 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.sae import sae
 
         return sae(command)
+    if isinstance(command, Glossary):
+        from mechscope.cli.glossary import glossary
+
+        return glossary(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

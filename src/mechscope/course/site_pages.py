@@ -76,6 +76,7 @@ def site_pages() -> SiteRoom:
                 has_figures=reference_figure(unit) is not None,
                 needs_server=NEEDS_SERVER,
                 summary=unit.idea,
+                links_terms=True,
             )
         )
     return SiteRoom(

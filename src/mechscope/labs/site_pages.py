@@ -125,6 +125,7 @@ def site_pages() -> SiteRoom:
             ),
             scripts=(*(path.name for path in scripts[:1]), JOB_PANEL),
             has_figures=True,
+            links_terms=True,
         )
         pages.append(page)
     pages += [ioi_page(), replications_page()]

@@ -16,6 +16,7 @@ from typing import Any
 
 from mechscope.pages.endpoints import Endpoint
 from mechscope.pages.jobs import JobKind
+from mechscope.pages.terms import Term
 
 ROOM_MODULE = "site_pages"
 
@@ -76,6 +77,8 @@ class SitePage:
     """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
     summary: str = ""
     """What it is about, in one sentence, for pages that list it."""
+    links_terms: bool = False
+    """Whether terms in its `<article class="lesson">` link to the pages that explain them (see `SiteRoom.terms`)."""
 
     def __post_init__(self) -> None:
         parts = self.route.split("/")
@@ -123,6 +126,8 @@ class SiteRoom:
     )
     """Path in the site → function that finds a file of the reader's runs in their folder, or None if there is none. A
     server sends it to be saved, because it may hold scripts; a static site has none."""
+    terms: Sequence[Term] = ()
+    """Terms that its pages explain; lessons of all rooms link to them."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,8 @@ class Site:
     """Path in the site → function that finds a file of the reader's runs."""
     jobs: Mapping[str, JobKind] = field(default_factory=dict[str, JobKind])
     """Name → kind of job."""
+    terms: Sequence[Term] = ()
+    """Terms that have a page."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -179,6 +186,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     jobs: dict[str, JobKind] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
+    terms: list[Term] = []
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
@@ -189,12 +197,13 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         _add(jobs, {kind.name: kind for kind in room.jobs}, "kind of job")
         styles += room.styles
         home += room.home
+        terms += room.terms
     if both := sorted(files.keys() & made_files.keys() | files.keys() & run_files.keys()):
         raise ValueError(f"two rooms contribute the file {both[0]!r} to the site.")
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files, jobs)
+    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms)
 
 
 def find_rooms() -> list[SiteRoom]:

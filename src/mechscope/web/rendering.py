@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mechscope.pages.frame import SITE_SCRIPTS, render_page
 from mechscope.pages.site import PageContext, Site, SitePage
+from mechscope.pages.terms import link_lessons
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = frozenset({"boot.js", *SITE_SCRIPTS})
@@ -24,7 +25,8 @@ def render_site_page(site: Site, page: SitePage, *, is_served: bool, runs: Path 
     """
     context = PageContext(page.route, is_served, runs)
     frame = {"page": page, "context": context, "menu": site.menu, "home": site.home, "site": site}
-    return render_page(page.template, **frame, **page.content(context))
+    text = render_page(page.template, **frame, **page.content(context))
+    return link_lessons(text, site.terms, context.to) if page.links_terms else text
 
 
 def style_sheet(site: Site) -> str:

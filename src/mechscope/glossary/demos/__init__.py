@@ -1,0 +1,1 @@
+"""The demos of entries: functions without arguments that return a figure, in modules named after the sections."""

@@ -1,0 +1,153 @@
+"""The pages of the glossary in the web lab: all terms on one page with a search box, and a page per entry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mechscope.course.site_pages import unit_route
+from mechscope.course.unit import find_exercises, find_unit
+from mechscope.glossary.demo import demo_source, has_demo
+from mechscope.glossary.draw import shipped_figure
+from mechscope.glossary.entry import SECTIONS, Entry, all_entries, entries_of
+from mechscope.glossary.paths import reading_path
+from mechscope.labs.registry import LABS, LabEntry
+from mechscope.pages.figures import DrawnFigure, figure_html
+from mechscope.pages.markdown import lesson_html
+from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
+from mechscope.pages.terms import Term
+
+HERE = Path(__file__).parent
+TEMPLATES = HERE / "templates"
+ROUTE = "glossary/"
+HOME = HomeEntry(
+    "The glossary",
+    "A term that you met in a paper: the idea, the trap, what to read first, and often a figure with the few lines of "
+    "code that draw it.",
+    ROUTE,
+)
+ORDINARY = frozenset(
+    {"cache", "clock", "copying", "error", "feature", "head", "hook", "importance", "noise", "pizza"}
+)
+"""Terms that are also ordinary words, so that lessons do not link them."""
+_LINK = re.compile(r'<a href="([a-z0-9-]+)">')
+
+
+def site_pages() -> SiteRoom:
+    """The list of terms, and one page per entry."""
+    entries = list(all_entries().values())
+    pages = [
+        SitePage(
+            ROUTE,
+            "The glossary",
+            TEMPLATES / "glossary.html",
+            _list,
+            "Glossary",
+            scripts=("glossary_page.js",),
+            summary="The terms of the field, with the idea, the trap and a demo.",
+        )
+    ]
+    for place, entry in enumerate(entries):
+        before = entries[place - 1] if place else None
+        after = entries[place + 1] if place + 1 < len(entries) else None
+        pages.append(
+            SitePage(
+                entry_route(entry),
+                entry.term,
+                TEMPLATES / "entry.html",
+                partial(_entry, entry, before, after),
+                has_figures=_drawn(entry) is not None,
+                summary=entry.line,
+            )
+        )
+    return SiteRoom(
+        pages,
+        modules=[HERE / "glossary_page.js"],
+        styles=[HERE / "glossary.css"],
+        home=[HOME],
+        terms=[
+            Term(names, entry.line, entry_route(entry))
+            for entry in entries
+            if (names := _names_in_lessons(entry))
+        ],
+    )
+
+
+def entry_route(entry: Entry) -> str:
+    """Where the page of an entry is.
+
+    >>> entry_route(all_entries()["cherry-picking"])
+    'glossary/cherry-picking/'
+    """
+    return f"{ROUTE}{entry.slug}/"
+
+
+def _names_in_lessons(entry: Entry) -> tuple[str, ...]:
+    """By which names lessons link to an entry: not by words that usually mean something else, such as "score"."""
+    own = () if entry.term.lower() in ORDINARY else (entry.term,)
+    # Another name is clear if it has several words or is an abbreviation.
+    return own + tuple(name for name in entry.aliases if re.search(r"\w[\s-]+\w|[A-Z0-9]", name))
+
+
+def entry_html(entry: Entry) -> Markup:
+    """The text of an entry for its page, on which links lead to the pages of other entries."""
+    return Markup(_LINK.sub(r'<a href="../\1/index.html">', lesson_html(entry.text, {})))
+
+
+def _list(context: PageContext) -> Mapping[str, Any]:
+    return {
+        "sections": {section: entries_of(section) for section in SECTIONS if entries_of(section)},
+        "titles": SECTIONS,
+        "demos": {entry.slug for entry in all_entries().values() if has_demo(entry)},
+    }
+
+
+@cache
+def _drawn(entry: Entry) -> DrawnFigure | None:
+    return shipped_figure(entry)
+
+
+@cache
+def _fixed(entry: Entry) -> Mapping[str, Any]:
+    shown = _drawn(entry)
+    entries = all_entries()
+    exercises = [exercise for name in entry.exercises for exercise in find_exercises(name)]
+    return {
+        "entry": entry,
+        "section": SECTIONS[entry.section],
+        "text": entry_html(entry),
+        "code": demo_source(entry) if has_demo(entry) else "",
+        "figure": None if shown is None else figure_html(shown),
+        "path": reading_path(entry)[:-1],
+        "related": [entries[slug] for slug in entry.see],
+        "mentioned_by": [
+            entries[slug] for slug in _mentioned_by().get(entry.slug, ()) if slug not in entry.see
+        ],
+        "exercises": [(exercise, unit_route(find_unit(exercise.unit))) for exercise in exercises],
+        "steps": [_lab(step) for step in entry.labs],
+    }
+
+
+def _entry(
+    entry: Entry, before: Entry | None, after: Entry | None, context: PageContext
+) -> Mapping[str, Any]:
+    return {**_fixed(entry), "before": before, "after": after}
+
+
+def _lab(step: str) -> LabEntry:
+    return next(lab for lab in LABS if lab.step == step)
+
+
+@cache
+def _mentioned_by() -> Mapping[str, list[str]]:
+    """Slug → slugs of the entries that link to it."""
+    found: dict[str, list[str]] = {}
+    for entry in all_entries().values():
+        for slug in entry.links:
+            found.setdefault(slug, []).append(entry.slug)
+    return found
