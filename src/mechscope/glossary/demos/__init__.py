@@ -1,0 +1,1 @@
+"""Demos of entries: functions without arguments, each of which returns a figure."""
