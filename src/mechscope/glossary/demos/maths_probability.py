@@ -45,9 +45,9 @@ def logit() -> PageFigure:
     with torch.no_grad():
         logits, cache = model.run_with_cache(TEXT[:40])
     token = int(logits[0, -1].argmax())
-    parts, names = cache.decompose_resid(apply_ln=True, pos_slice=-1, return_labels=True)
-    written = [float(part) for part in parts[:, 0] @ model.W_U[:, token].detach()]
-    constant = float(model.b_U.detach()[token])
+    parts, names = cache.decompose_resid(pos_slice=-1, return_labels=True)
+    written = cache.logit_attrs(parts, token, pos_slice=-1)[:, 0].detach().tolist()
+    constant = float((model.ln_final.b @ model.W_U + model.b_U).detach()[token])
     figure = viz.bars(
         [*names, "constant", "sum"],
         {"contribution": [*written, constant, sum(written) + constant]},
@@ -238,7 +238,9 @@ def seed_variance() -> PageFigure:
     written = []
     for name in ("mini-gelu-1l", "mini-gelu-1l-seed1"):
         model = ms.load_model(name)
-        logits = (model.W_out[0] @ model.W_U).detach()  # what each neuron writes, in logits
+        logits = (
+            model.W_out[0] * model.ln_final.w @ model.W_U
+        ).detach()  # what each neuron writes, in logits
         written.append(torch.nn.functional.normalize(logits - logits.mean(-1, keepdim=True), dim=1))
     cosines = written[0] @ written[1].T
     same, best = cosines.diagonal(), cosines.max(dim=1).values
