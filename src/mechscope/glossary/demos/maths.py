@@ -178,8 +178,9 @@ def gradient() -> PageFigure:
     scale = torch.ones((), requires_grad=True)
     (slope,) = torch.autograd.grad(margin(scale), scale)
     steps = torch.linspace(0, 1, 21)
-    true = [float(margin(s)) for s in steps]
-    linear = [true[-1] + float(slope) * float(s - 1) for s in steps]
+    with torch.no_grad():
+        true = [float(margin(step)) for step in steps]
+    linear = [true[-1] + float(slope) * float(step - 1) for step in steps]
     figure = viz.curves(
         steps,
         {"measured": true, "predicted by the gradient at 1": linear},

@@ -207,8 +207,8 @@ def weight_decay() -> PageFigure:
 
 def phase_transition() -> PageFigure:
     """Accuracy and the probability of the right answer, checkpoint by checkpoint, in a network that groks."""
-    pairs = torch.randint(0, 113, (1000, 2), generator=torch.Generator().manual_seed(0))
-    tokens = torch.cat([pairs, torch.full((1000, 1), 113)], dim=1)
+    pairs = torch.randint(0, 113, (400, 2), generator=torch.Generator().manual_seed(0))
+    tokens = torch.cat([pairs, torch.full((400, 1), 113)], dim=1)
     sums = pairs.sum(1) % 113
     accuracy, probability = [], []
     for epoch in GROKKING_EPOCHS:
