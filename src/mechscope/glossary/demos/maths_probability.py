@@ -7,6 +7,7 @@ import torch
 
 import mechscope as ms
 from mechscope import viz
+from mechscope.data.repeated_tokens import repeated_twice
 from mechscope.pages.figures import PageFigure
 from mechscope.viz import Marker
 
@@ -110,28 +111,28 @@ def cross_entropy() -> PageFigure:
 
 
 def kl_divergence() -> PageFigure:
-    """The divergence between a model that has seen a repetition and one that cannot use it."""
-    repeated = "Ahab saw a whale. Ahab saw a whale. Ahab saw a whale."
-    small, large = (ms.load_model(f"mini-gelu-{layers}l")(repeated)[0, :-1].detach() for layers in (1, 4))
-    p, q = large.log_softmax(-1), small.log_softmax(-1)
+    """The divergence between a model that recognises a repetition and one that cannot."""
+    tokens = repeated_twice(16, 25, 500, torch.Generator().manual_seed(0))
+    tokens[:, 0] = 0  # the BOS of these models
+    one, two = (ms.load_model(f"mini-gelu-{layers}l")(tokens).detach() for layers in (1, 2))
+    p, q = two.log_softmax(-1), one.log_softmax(-1)
     orders = {
-        "D(four layers ‖ one layer)": (p.exp() * (p - q)).sum(-1),
-        "D(one layer ‖ four layers)": (q.exp() * (q - p)).sum(-1),
+        "D(two layers ‖ one layer)": (p.exp() * (p - q)).sum(-1).mean(0),
+        "D(one layer ‖ two layers)": (q.exp() * (q - p)).sum(-1).mean(0),
     }
     figure = viz.curves(
-        range(len(p)),
+        range(tokens.shape[1]),
         orders,
-        title="Two models, two divergences: a text that repeats itself",
+        title="One pair of models, two divergences",
         x_title="position",
-        y_title="KL divergence (nats)",
-        points=True,
+        y_title="mean KL divergence (nats)",
+        markers=[Marker(26, "the copy begins")],
     )
-    first, second = orders.values()
-    widest = int((first - second).abs().argmax())
+    first, second = (float(order[26:-1].mean()) for order in orders.values())
+    before = max(float(order[:25].mean()) for order in orders.values())
     caption = (
-        f"The models part where only one of them can copy. At position {widest}, the divergence is "
-        f"{first[widest]:.2f} nats in one order and {second[widest]:.2f} in the other; the means are "
-        f"{first.mean():.2f} and {second.mean():.2f}."
+        f"Before the copy both orders give at most {before:.2f} nats on average. In the copy, where the model with two "
+        f"layers is sure and the other guesses, one order gives {first:.1f} nats and the other {second:.1f}."
     )
     return PageFigure("kl_divergence", figure, caption)
 
@@ -249,9 +250,9 @@ def seed_variance() -> PageFigure:
     figure = viz.curves(
         range(len(same)),
         {
-            "the neuron with the same number": same.sort().values,
-            "the best match": best.sort().values,
-            "the best match by chance (tokens shuffled)": chance.sort().values,
+            "same number": same.sort().values,
+            "best match": best.sort().values,
+            "best match by chance": chance.sort().values,
         },
         title="Neurons of one model, compared with those of a second seed",
         x_title="neuron of seed 0, in order of the cosine",

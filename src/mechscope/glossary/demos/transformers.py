@@ -26,6 +26,7 @@ def token() -> PageFigure:
         title="How many tokens is a word?",
         x_title="number of tokens",
         y_title="text and its pieces",
+        number_format=".0f",
     )
     caption = (
         f"With a vocabulary of {model.cfg.d_vocab}, 'there' has {counts[3]} tokens, ' there' with a space "
@@ -101,7 +102,7 @@ def residual_stream() -> PageFigure:
         number_format=".2f",
     )
     caption = (
-        f"The {len(names)} vectors add up to the final stream at every position (largest difference {gap:.0e}). The "
+        f"The {len(names)} vectors add up to the final stream at every position (largest difference {gap:.1g}). The "
         f"longest on average, {sizes.max():.1f}, is written by {names[int(sizes.argmax())]}."
     )
     return PageFigure("residual_stream", figure, caption)

@@ -69,7 +69,7 @@ def attention_pattern() -> PageFigure:
     """The pattern of an induction head on random tokens that are repeated."""
     model = ms.load_model("mini-attn-only-2l")
     half = 12
-    tokens = repeated_twice(1, half, 500, torch.Generator().manual_seed(0))
+    tokens = 260 + repeated_twice(1, half, 240, torch.Generator().manual_seed(0))  # no single bytes
     tokens[0, 0] = model.tokenizer.bos_token_id
     _, cache = model.run_with_cache(tokens)
     pattern = cache["pattern", 1][0, 3]
