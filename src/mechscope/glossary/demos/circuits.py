@@ -25,7 +25,10 @@ def qk_circuit() -> PageFigure:
         x=tokens,
         y=tokens,
     )
-    caption = f"The bright diagonal: a token scores its own kind {same:.1f}, and every other kind {other:.1f} on average."
+    caption = (
+        f"The bright diagonal: a token scores its own kind {same:.1f}, and every other kind {other:.1f} "
+        "on average."
+    )
     return PageFigure("qk_circuit", figure, caption)
 
 
@@ -130,7 +133,8 @@ def duplicate_token_head() -> PageFigure:
     to_begin = pattern[:, 0]
     figure = viz.attention_pattern(pattern, title="A planted duplicate-token head", tokens=["BOS", *text])
     caption = (
-        "A token that has occurred before attends to its earlier copies; a new one has nowhere to look and rests on BOS "
+        "A token that has occurred before attends to its earlier copies; a new one has nowhere to look "
+        "and rests on BOS "
         f"(mean attention on BOS: {float(to_begin[[i + 1 for i in new]].mean()):.2f} for new tokens, "
         f"{float(to_begin[[i + 1 for i in rest]].mean()):.2f} for repeated ones)."
     )
@@ -176,7 +180,8 @@ def name_mover_head() -> PageFigure:
         top_row_first=False,
     )
     caption = (
-        f"Head {layer}.{head} alone writes {float(wrote.max()):.1f} logits. From the last position it puts {to_io:.0%} of "
+        f"Head {layer}.{head} alone writes {float(wrote.max()):.1f} logits. From the last position it "
+        f"puts {to_io:.0%} of "
         f"its attention on the name to be copied, and {to_s:.0%} on the second mention of the other."
     )
     return PageFigure("name_mover_head", figure, caption)
@@ -298,5 +303,8 @@ def circuit() -> PageFigure:
     )
     size = len(planted.true_edges)
     right = sum(edge in planted.true_edges for edge in edges[:size])
-    caption = f"The true circuit has {size} of {scores.size} edges; {right} of the {size} with the highest scores belong to it."
+    caption = (
+        f"The true circuit has {size} of {scores.size} edges; {right} of the {size} with the highest "
+        "scores belong to it."
+    )
     return PageFigure("circuit", figure, caption)

@@ -100,7 +100,8 @@ def importance() -> PageFigure:
     last = [int((row > 0.5).nonzero().max()) for row in lengths]
     caption = (
         f"When features are dense, the last one with a direction is feature {last[0]}, of importance "
-        f"{weights[last[0]]:.2f}; at the lowest density it is feature {last[-1]}, of importance {weights[last[-1]]:.3f}."
+        f"{weights[last[0]]:.2f}; at the lowest density it is feature {last[-1]}, of importance "
+        f"{weights[last[-1]]:.3f}."
     )
     return PageFigure("importance", figure, caption)
 
@@ -194,7 +195,8 @@ def privileged_basis() -> PageFigure:
         y_title="kurtosis (3 for a normal distribution)",
     )
     caption = (
-        f"The axes of the neurons are special: a median kurtosis of {medians[0]:.0f}, which a random rotation lowers to "
+        f"The axes of the neurons are special: a median kurtosis of {medians[0]:.0f}, which a random "
+        "rotation lowers to "
         f"{medians[1]:.1f}. The residual stream's axes have {medians[2]:.1f}."
     )
     return PageFigure("privileged_basis", figure, caption)
@@ -216,7 +218,8 @@ def key_value_memory() -> PageFigure:
     )
     caption = (
         f"The strongest token lies {float(reach[neuron]):.1f} standard deviations above the mean of all 512; for the "
-        f"median neuron it is {float(reach.median()):.1f}. Look at what the tokens have in common before you give it a name."
+        f"median neuron it is {float(reach.median()):.1f}. Look at what the tokens have in common before "
+        "you give it a name."
     )
     return PageFigure("key_value_memory", figure, caption)
 
@@ -312,7 +315,8 @@ def non_linear_feature() -> PageFigure:
     )
     figure.update_yaxes(scaleanchor="x")
     caption = (
-        f"The numbers lie on a circle: the radius is {float(radius.mean()):.2f} ± {float(radius.std()):.2f}. A number is "
+        f"The numbers lie on a circle: the radius is {float(radius.mean()):.2f} ± "
+        f"{float(radius.std()):.2f}. A number is "
         "an angle in this plane, and no single direction holds it."
     )
     return PageFigure("non_linear_feature", figure, caption)

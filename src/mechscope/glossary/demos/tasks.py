@@ -35,8 +35,10 @@ def modular_addition() -> PageFigure:
         markers=[viz.Marker((a + b) % p, "right answer")],
     )
     caption = (
-        f"The highest logit is that of {first}, the right answer. The waves are no noise: the model adds three cosines, "
-        f"and they agree nowhere else. The runner-up, {second}, is {float(logits[first] - logits[second]):.1f} logits below."
+        f"The highest logit is that of {first}, the right answer. The waves are not noise: the model adds "
+        "three cosines, "
+        f"and they agree nowhere else. The runner-up, {second}, is "
+        f"{float(logits[first] - logits[second]):.1f} logits below."
     )
     return PageFigure("modular_addition", figure, caption)
 
@@ -57,7 +59,8 @@ def grokking() -> PageFigure:
     )
     late = next(epoch for epoch, value in zip(EPOCHS, right, strict=True) if value > 0.95)
     caption = (
-        f"At epoch 200 the model has memorised its training pairs, and is right on {right[1]:.0%} of all pairs. The rest "
+        f"At epoch 200 the model has memorised its training pairs, and is right on {right[1]:.0%} of all "
+        "pairs. The rest "
         f"comes thousands of epochs later: at epoch {late:,} it is right on {right[EPOCHS.index(late)]:.0%}."
     )
     return PageFigure("grokking", figure, caption)
@@ -100,7 +103,8 @@ def restricted_and_excluded_loss() -> PageFigure:
         points=True,
     )
     caption = (
-        f"The restricted loss falls from {restricted[0]:.1f} to {restricted[2]:.2f} at epoch 5,800, long before the model "
+        f"The restricted loss falls from {restricted[0]:.1f} to {restricted[2]:.2f} at epoch 5,800, long "
+        "before the model "
         f"generalises, and ends at {restricted[-1]:.1g}. The excluded loss ends at {excluded[-1]:.1f}."
     )
     return PageFigure("restricted_and_excluded_loss", figure, caption)
@@ -171,7 +175,8 @@ def dyck_language() -> PageFigure:
         y=names,
     )
     caption = (
-        f"Bracket {answers.index('balanced')} closes everything that was open. Bracket {answers.index('broken')} closes "
+        f"Bracket {answers.index('balanced')} closes everything that was open. Bracket "
+        f"{answers.index('broken')} closes "
         "nothing, and no later bracket can repair that."
     )
     return PageFigure("dyck_language", figure, caption)
@@ -241,7 +246,8 @@ def planted_model() -> PageFigure:
     )
     worst = int(np.argmin(scores))
     caption = (
-        f"The truth is known, so a method can be marked. EAP does worst on {programs[worst]}, with {scores[worst]:.2f}. "
+        f"The truth is known, so a method can be marked. EAP does worst on {programs[worst]}, with "
+        f"{scores[worst]:.2f}. "
         "One known reason for missed edges: where attention is saturated, gradients are small."
     )
     return PageFigure("planted_model", figure, caption)
@@ -263,6 +269,7 @@ def ioi_task() -> PageFigure:
     )
     caption = (
         f"On clean prompts the right name leads by {float(clean.mean()):.1f} logits on average, and on "
-        f"{int((clean > 0).sum())} of 64; on corrupted prompts by {float(corrupted.mean()):.1f}. The gap is what a circuit has to explain."
+        f"{int((clean > 0).sum())} of 64; on corrupted prompts by {float(corrupted.mean()):.1f}. The gap "
+        "is what a circuit has to explain."
     )
     return PageFigure("ioi_task", figure, caption)
