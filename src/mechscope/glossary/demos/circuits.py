@@ -58,21 +58,24 @@ def composition() -> PageFigure:
     """Compare each pair's K-composition score with random directions."""
     model = ms.load_model("mini-attn-only-2l")
     scores = techniques.composition_scores(model, "K", progress=False)
-    writer, reader, _ = scores.top(1)[0]
-    best = float(scores.excess.values.sel(head_out=writer, head_in=reader))
-    excess = scores.excess.values.values
+    excess = scores.excess.values
+    writers, readers = ([str(name) for name in excess.coords[dim].values] for dim in ("head_out", "head_in"))
+    early, late = np.unravel_index(np.nanargmax(excess.values), excess.shape)
     figure = viz.heatmap(
-        excess,
+        excess.values,
         title="K-composition above chance in mini-attn-only-2l",
         x_title="later head (reads)",
         y_title="earlier head (writes)",
-        unit="standard deviations above random directions",
-        x=[str(name) for name in scores.excess.values.coords["head_in"].values],
-        y=[str(name) for name in scores.excess.values.coords["head_out"].values],
+        unit="standard deviations",
+        x=readers,
+        y=writers,
     )
     caption = (
-        f"The strongest pair is {writer} → {reader}, {best:.0f} standard deviations above chance; the median pair is "
-        f"{np.nanmedian(excess):.0f} above."
+        f"The pair furthest above chance is {writers[early]} → {readers[late]}, by "
+        f"{np.nanmax(excess.values):.0f} standard "
+        "deviations. a0.h1 and a0.h3, the previous-token heads, stand out against the other two "
+        "rows; the median pair is "
+        f"{np.nanmedian(excess.values):.0f} above."
     )
     return PageFigure("composition", figure, caption)
 
@@ -195,6 +198,7 @@ def s_inhibition_head() -> PageFigure:
         planted.model, planted.task(32), [f"{mover}<q>"], progress=False
     ).values
     layer, head = np.unravel_index(np.nanargmax(effects.values), effects.shape)
+    second = np.sort(np.abs(effects.values[np.isfinite(effects.values)]))[-2]
     figure = viz.heatmap(
         effects.values,
         title=f"Paths from each head to the queries of the name mover, {mover}",
@@ -205,9 +209,8 @@ def s_inhibition_head() -> PageFigure:
         top_row_first=False,
     )
     caption = (
-        f"Only a{layer}.h{head} changes what the name mover looks for: this path alone restores "
-        f"{float(np.nanmax(effects.values)):.0%} of the behaviour. "
-        f"It is the planted S-inhibition head."
+        f"The path from a{layer}.h{head} alone restores {float(np.nanmax(effects.values)):.0%} of the behaviour; no "
+        f"other head changes more than {second:.1%} through these queries. It is the planted S-inhibition head."
     )
     return PageFigure("s_inhibition_head", figure, caption)
 
@@ -227,7 +230,7 @@ def universality() -> PageFigure:
         {"a neuron of the other model": best, "a random direction of the other model": chance},
         title="The best counterpart of each neuron of mini-gelu-1l",
         x_title="neuron (ranked)",
-        y_title="correlation over tokens",
+        y_title="correlation over random tokens",
     )
     caption = (
         f"The median neuron has a counterpart with a correlation of {float(best.median()):.2f} in the model from the "
@@ -255,9 +258,11 @@ def self_repair() -> PageFigure:
         number_format=".2f",
     )
     best = int(wrote.argmax())
+    worst = int((lost - wrote).argmax())
     caption = (
-        f"Head {heads[best]} writes {wrote[best]:.2f} logits, and {lost[best]:.2f} are lost without it. No later layer "
-        "could make up the difference here: it comes from the final norm, which rescales what is left."
+        f"Head {heads[best]} writes {wrote[best]:.2f} logits, and {lost[best]:.2f} are lost without it; for head "
+        f"{heads[worst]} it is {wrote[worst]:.2f} and {lost[worst]:.2f}. No layer follows that could react: both "
+        "differences come from the final norm, whose divisor changes."
     )
     return PageFigure("self_repair", figure, caption)
 

@@ -31,7 +31,7 @@ def superposition() -> PageFigure:
         {"features with a direction": held},
         title="Five features, two dimensions",
         x_title="density (probability that a feature is present)",
-        y_title="features with a direction longer than 1/2",
+        y_title="features longer than 1/2",
         log_x=True,
         points=True,
     )
@@ -76,7 +76,7 @@ def sparsity() -> PageFigure:
         {"features with a direction": held},
         title="Twenty features, five dimensions",
         x_title="density (probability that a feature is present)",
-        y_title="features with a direction longer than 1/2",
+        y_title="features longer than 1/2",
         log_x=True,
         points=True,
     )
@@ -206,7 +206,11 @@ def key_value_memory() -> PageFigure:
     """Read what a neuron writes in the vocabulary."""
     model = ms.load_model("mini-gelu-1l")
     written = model.blocks[0].mlp.W_out.detach() @ model.W_U.detach()
-    reach = (written.max(1).values - written.mean(1)) / written.std(1)
+    written[
+        :, model.tokenizer.bos_token_id
+    ] = -torch.inf  # nothing ever predicts it, so its logit means nothing
+    words = written[written.isfinite()].view(len(written), -1)
+    reach = (words.max(1).values - words.mean(1)) / words.std(1)
     neuron = int(reach.argmax())
     top = written[neuron].topk(12)
     figure = viz.ranked_bars(
@@ -217,7 +221,7 @@ def key_value_memory() -> PageFigure:
         y_title="token",
     )
     caption = (
-        f"The strongest token lies {float(reach[neuron]):.1f} standard deviations above the mean of all 512; for the "
+        f"The strongest token lies {float(reach[neuron]):.1f} standard deviations above the mean of the vocabulary; for the "
         f"median neuron it is {float(reach.median()):.1f}. Look at what the tokens have in common before "
         "you give it a name."
     )
@@ -240,8 +244,8 @@ def memory_management() -> PageFigure:
     )
     erase = (cosines < -0.375).sum(1).tolist()
     caption = (
-        f"Random directions in 64 dimensions stay within about ±0.375 (three standard deviations). Below that, and so "
-        f"erasing what they read, are {', '.join(map(str, erase))} of 256 neurons in layers 0 to 3."
+        f"Random directions in 64 dimensions stay within about ±0.375 (three standard deviations). Below that are "
+        f"{', '.join(map(str, erase))} of 256 neurons in layers 0 to 3: these may erase what they read."
     )
     return PageFigure("memory_management", figure, caption)
 
