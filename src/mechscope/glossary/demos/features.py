@@ -221,9 +221,8 @@ def key_value_memory() -> PageFigure:
         y_title="token",
     )
     caption = (
-        f"The strongest token lies {float(reach[neuron]):.1f} standard deviations above the mean of the vocabulary; for the "
-        f"median neuron it is {float(reach.median()):.1f}. Look at what the tokens have in common before "
-        "you give it a name."
+        f"The strongest token lies {float(reach[neuron]):.1f} standard deviations above the mean of the vocabulary; for "
+        f"the median neuron it is {float(reach.median()):.1f}. Have these tokens anything in common?"
     )
     return PageFigure("key_value_memory", figure, caption)
 
