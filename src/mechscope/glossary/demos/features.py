@@ -221,7 +221,7 @@ def key_value_memory() -> PageFigure:
         y_title="token",
     )
     caption = (
-        f"The strongest token lies {float(reach[neuron]):.1f} standard deviations above the mean of the vocabulary; for "
+        f"The strongest token lies {float(reach[neuron]):.1f} standard deviations above the mean; for "
         f"the median neuron it is {float(reach.median()):.1f}. Have these tokens anything in common?"
     )
     return PageFigure("key_value_memory", figure, caption)
