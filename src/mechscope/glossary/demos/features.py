@@ -31,7 +31,7 @@ def superposition() -> PageFigure:
         {"features with a direction": held},
         title="Five features, two dimensions",
         x_title="density (probability that a feature is present)",
-        y_title="features longer than 1/2",
+        y_title="features represented (length above 1/2)",
         log_x=True,
         points=True,
     )
@@ -76,7 +76,7 @@ def sparsity() -> PageFigure:
         {"features with a direction": held},
         title="Twenty features, five dimensions",
         x_title="density (probability that a feature is present)",
-        y_title="features longer than 1/2",
+        y_title="features represented (length above 1/2)",
         log_x=True,
         points=True,
     )
