@@ -1,0 +1,1 @@
+"""The explainer: entries about the terms of the field, and demos that run."""

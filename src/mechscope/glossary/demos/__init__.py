@@ -1,0 +1,1 @@
+"""Demos of the explainer: one module per section, one function per entry."""
