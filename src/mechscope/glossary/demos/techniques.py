@@ -39,7 +39,7 @@ def hook() -> PageFigure:
         figure,
         f"In the repeated half the loss is {usual[half:].mean():.2f} nats as usual and "
         f"{silenced[half:].mean():.2f} with head {head} of layer {layer} silenced; in the first half, where there "
-        f"is nothing to copy, it changes by only {(silenced[:half].mean() - usual[:half].mean()).abs():.2f}.",
+        f"is nothing to copy, it changes by only {(silenced[:half].mean() - usual[:half].mean()).abs():.4f}.",
     )
 
 
@@ -86,15 +86,14 @@ def ablation() -> PageFigure:
         y_title="share of the behaviour lost",
         number_format=".2f",
     )
-    spread = np.ptp(np.stack(list(effects.values())), axis=0)
-    widest = int(np.argmax(spread))
+    spread = np.ptp(np.stack([values[strongest] for values in effects.values()]), axis=0)
+    alike, apart = int(np.argmin(spread)), int(np.argmax(spread))
     return PageFigure(
         "ablation",
         figure,
-        f"1 is as bad as the corrupted prompts. The three methods agree within "
-        f"{np.sort(spread[strongest])[0]:.2f} on one of these heads, but for "
-        f"a{widest // model.cfg.n_heads}.h{widest % model.cfg.n_heads} they give "
-        + ", ".join(f"{values[widest]:.2f} ({how})" for how, values in effects.items())
+        f"1 is as bad as the corrupted prompts. For {names[alike]} the three methods agree within {spread[alike]:.2f}; "
+        f"for {names[apart]} they give "
+        + ", ".join(f"{values[strongest[apart]]:.2f} ({how})" for how, values in effects.items())
         + ".",
     )
 

@@ -35,7 +35,7 @@ def acdc() -> PageFigure:
     return PageFigure(
         "acdc",
         figure,
-        f"At τ = {thresholds[0]} ACDC keeps {kept[0]} edges, at τ = {thresholds[-1]:g} only {kept[-1]}; the true "
+        f"At τ = {thresholds[0]} ACDC keeps {kept[0]} edges and at τ = {thresholds[-1]:g} {kept[-1]}; the true "
         f"circuit has {len(program.true_edges)}. Without the truth, nothing in this curve tells you where to stop.",
     )
 
