@@ -152,7 +152,6 @@ def topk() -> PageFigure:
         title="A dictionary trained with k = 16, used with another k",
         x_title="latents kept per token",
         y_title="fraction of variance unexplained",
-        markers=[viz.Marker(16.0, "k in training")],
         points=True,
         log_x=True,
     )
@@ -257,11 +256,11 @@ def error_node() -> PageFigure:
 
     values = {kind: divergence(kind) for kind in ("real", "random", "shuffled")}
     figure = viz.bars(
-        ["the dictionary's error", "random vector of that length", "error of another token"],
+        ["its own error", "random, same length", "error on another text"],
         {"KL divergence": list(values.values())},
         title="What different errors do to the model's predictions",
         x_title="what is added to the neurons",
-        y_title="KL divergence from the usual predictions (nats)",
+        y_title="KL divergence (nats)",
         number_format=".3f",
     )
     return PageFigure(

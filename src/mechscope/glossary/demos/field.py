@@ -24,7 +24,7 @@ def goodhart() -> PageFigure:
         {"proxy": proxy, "true quality": quality},
         title="The best of n candidates, chosen by quality plus error",
         x_title="number of candidates",
-        y_title="value of the chosen candidate (standard deviations of quality)",
+        y_title="mean of the winner (standard deviations)",
         points=True,
         log_x=True,
     )

@@ -191,9 +191,10 @@ def activation_patching() -> PageFigure:
         effects,
         title="Where is the information which name was repeated?",
         x_title="position",
-        y_title="layer whose input is patched",
-        unit="share of the behaviour restored",
+        y_title="layer",
+        unit="share restored",
         x=labels,
+        write_numbers=False,
         top_row_first=False,
     )
     best = effects.argmax(1)

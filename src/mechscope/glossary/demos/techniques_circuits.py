@@ -51,9 +51,9 @@ def eap() -> PageFigure:
     order = np.argsort(-np.abs(values))[:12]
     figure = viz.ranked_bars(
         [names[each] + (" (planted)" if names[each] in program.true_edges else "") for each in order],
-        values[order],
+        np.abs(values[order]),
         title="The strongest edges by edge attribution patching",
-        x_title="score (logits)",
+        x_title="size of the score (logits)",
         y_title="edge",
     )
     n_true = len(program.true_edges)
@@ -74,12 +74,10 @@ def causal_scrubbing() -> PageFigure:
     program = planted.load("ioi")
     task = program.task(32)
     hypotheses = {
-        "everything matters": Part(
-            "logits", inputs=[Part("input"), Part("a0.h0"), Part("a1.h0"), Part("a2.h0")]
-        ),
-        "the last head alone": Part("logits", inputs=[Part("a2.h0")]),
-        "the first head alone": Part("logits", inputs=[Part("a0.h0")]),
-        "nothing matters": Part("logits", inputs=[]),
+        "everything": Part("logits", inputs=[Part("input"), Part("a0.h0"), Part("a1.h0"), Part("a2.h0")]),
+        "last head": Part("logits", inputs=[Part("a2.h0")]),
+        "first head": Part("logits", inputs=[Part("a0.h0")]),
+        "nothing": Part("logits", inputs=[]),
     }
     shares = [
         techniques.causal_scrubbing(program.model, task, each, progress=False).share
@@ -89,7 +87,7 @@ def causal_scrubbing() -> PageFigure:
         list(hypotheses),
         {"recovered": shares},
         title="What is left of the behaviour when the rest is resampled",
-        x_title="hypothesis: what the output depends on",
+        x_title="what the output depends on, according to the hypothesis",
         y_title="share of the metric recovered",
         number_format=".2f",
     )
@@ -181,10 +179,11 @@ def minimality() -> PageFigure:
     order = np.argsort(-values.values)
     figure = viz.ranked_bars(
         [names[each] + (" (planted)" if names[each] in program.true_edges else "") for each in order],
-        values.values[order],
+        values.values[order].round(2) + 0.0,  # without a sign on zero
         title="What the circuit loses without each of its edges",
-        x_title="faithfulness lost",
+        x_title="faithfulness lost (share of the behaviour)",
         y_title="edge",
+        number_format=".2f",
     )
     idle = [name for name, lost in zip(names, values.values, strict=True) if abs(lost) < 0.05]
     return PageFigure(

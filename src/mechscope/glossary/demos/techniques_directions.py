@@ -67,10 +67,9 @@ def control_task() -> PageFigure:
         {"accuracy on random labels": accuracy},
         title=f"A linear probe of {width}-dimensional vectors memorises",
         x_title="number of words, each with a random label",
-        y_title="accuracy on the words it was fitted on",
+        y_title="accuracy on its own words",
         markers=[viz.Marker(0.5, "chance", axis="y"), viz.Marker(2.0 * width, "twice the width")],
         points=True,
-        log_x=True,
     )
     return PageFigure(
         "control-task",
