@@ -118,10 +118,11 @@ def cosine_similarity() -> PageFigure:
     curves, means = {}, []
     for name, vectors in {"as they are": acts, "mean subtracted": acts - acts.mean(0)}.items():
         unit = vectors / vectors.norm(dim=1, keepdim=True)
-        curves[name] = np.sort((unit @ unit.T).numpy()[below])
-        means.append(curves[name].mean())
+        cosines = (unit @ unit.T).numpy()[below]
+        curves[name] = np.percentile(cosines, np.arange(101))
+        means.append(cosines.mean())
     figure = viz.curves(
-        np.linspace(0, 100, len(below[0])),
+        np.arange(101),
         curves,
         title="Cosines between all pairs of positions of one text",
         x_title="pairs of positions, in order of their cosine (percent)",
