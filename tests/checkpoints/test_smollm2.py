@@ -48,7 +48,7 @@ def test_every_digit_is_a_token_and_a_chat_begins_once(model: Any) -> None:
     assert model.to_string(model.to_tokens(chat)[0]) == chat
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_infers_indirect_objects(model: Any, seed: int) -> None:
     task = ms.tasks.ioi(model, n=64, seed=seed)
     with torch.no_grad():
@@ -57,6 +57,7 @@ def test_it_infers_indirect_objects(model: Any, seed: int) -> None:
     assert float(difference.mean()) > 4
 
 
+@pytest.mark.slow
 def test_it_knows_later_years_digit_by_digit(model: Any) -> None:
     task = ms.tasks.greater_than(model, n=32, seed=0)
     assert task.name == "greater-than, digit by digit"

@@ -65,7 +65,7 @@ def make_run(folder, revive, *, slow=False, steps=60):
     return train(named, stream, cfg, folder=folder)
 
 
-@pytest.mark.parametrize("revive", ["auxiliary", "resample"])
+@pytest.mark.parametrize("revive", [pytest.param("auxiliary", marks=pytest.mark.slow), "resample"])
 def test_a_run_killed_at_any_moment_goes_on_with_the_same_losses(revive, tmp_path):
     whole = make_run(None, revive)
     root = Path(__file__).parents[2]

@@ -285,6 +285,7 @@ def test_gpt2_is_measured_where_it_is_there(
     assert "of the 9 heads known" in run.report.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_smollm2_is_measured_where_it_is_there(
     small_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

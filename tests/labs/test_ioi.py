@@ -199,6 +199,7 @@ def test_sabotaged_weights_fail(sabotage: Callable[[HookedTransformer], None], n
     assert noticed <= failed(verdicts(model))
 
 
+@pytest.mark.slow
 def test_shuffled_labels_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """IO and S change places in half of the prompts, the model stays."""
     real = measures_module.ioi

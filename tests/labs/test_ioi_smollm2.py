@@ -240,6 +240,7 @@ WHY_NOT = why_not_studied(SMOLLM2, True)
 needs_smollm2 = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 @needs_smollm2
 def test_what_says_where_to_look_is_needed_but_not_enough() -> None:

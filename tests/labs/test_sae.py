@@ -196,6 +196,7 @@ def test_without_the_models_their_claims_are_not_run(monkeypatch: pytest.MonkeyP
 # Sabotage -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_known_features_are_found_and_shuffled_ones_are_not(
     grid: Grid, findings: TextFindings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
