@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_what_was_left_out_comes_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("status", ["passed", "failed"])
-def test_learners_go_on_where_they_were(tmp_path: Path, status: str) -> None:
+def test_learners_go_on_where_they_were(tmp_path: Path, status: Literal["passed", "failed"]) -> None:
     session = CourseSession(tmp_path, Progress(tmp_path / "progress.sqlite"))
     first = find_exercises("all")[0]
     assert session.next_exercise() == first

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from mechscope.course.learner_file import function_node
+from mechscope.course.python_source import parse_python
 from mechscope.course.unit import Exercise, Unit, find_unit
 
 
@@ -36,7 +37,7 @@ def exercise_text(exercise: Exercise) -> ExerciseText:
 @cache
 def _reference(unit: Unit) -> tuple[str, ast.Module]:
     text = unit.reference.read_text(encoding="utf-8")
-    return text, ast.parse(text)
+    return text, parse_python(text)
 
 
 def _joined(paragraph: str) -> str:

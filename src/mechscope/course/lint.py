@@ -3,7 +3,6 @@ that do nothing useful."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from torch import Tensor
 from mechscope.course.checking import ExerciseCode, check_function, code_of
 from mechscope.course.comparison import ORDINALS
 from mechscope.course.learner_file import function_node, is_empty
+from mechscope.course.python_source import parse_python
 from mechscope.course.result import CheckResult
 from mechscope.course.template import template_of
 from mechscope.course.unit import Exercise, Unit, all_units, find_unit
@@ -154,5 +154,5 @@ def _returns_a_tuple(code: ExerciseCode) -> bool:
 
 
 def _template_is_empty(exercise: Exercise) -> bool:
-    node = function_node(ast.parse(template_of(find_unit(exercise.unit))), exercise.name)
+    node = function_node(parse_python(template_of(find_unit(exercise.unit))), exercise.name)
     return node is not None and is_empty(node)

@@ -234,7 +234,12 @@ def skip(command: Skip) -> int:
     progress = Progress()
     for exercise in exercises:
         progress.skip(exercise.id)
-    _console().print(f"Skipped: {', '.join(exercise.id for exercise in exercises)}.")
+    console = _console()
+    console.print(f"Skipped: {', '.join(exercise.id for exercise in exercises)}.")
+    for unit in all_units():
+        if unit.exercises and set(unit.exercises) <= set(exercises):
+            again = f"If not: mechscope course reset {unit.id}"
+            console.print(f"The success criterion of unit {unit.id}: {unit.criterion} {again}", markup=False)
     return _warn(progress)
 
 
