@@ -70,7 +70,7 @@ def check_sides_with(trial: Trial) -> None:
         source = trial.whole(0, 3, n)
         other = trial.whole(0, 5, n)
         model = torch.where(source == 0, hypothesis, torch.where(source == 1, rival, other)).clamp(min=0)
-        trial.compare(model, hypothesis, rival, what="the answer")
+        trial.compare(model, hypothesis, rival, names=("siding with the hypothesis", "siding with the rival"))
 
 
 def check_separating_edits(trial: Trial) -> None:
