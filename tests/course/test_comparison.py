@@ -14,18 +14,22 @@ X = torch.arange(12.0).reshape(3, 4).sin() + 0.1
 @pytest.mark.parametrize(
     ("got", "wanted", "words"),
     [
-        (None, X, "it is None. Does every path through your function end with `return`?"),
-        (X.numpy(), X, "it is numpy float32[3, 4]; a tensor of shape [3, 4] is expected."),
-        (X[0], X, "it has shape [4]; [3, 4] is expected."),
-        (X.double(), X, "it has dtype float64; float32 is expected."),
-        (X.log(), X.abs(), "it contains NaN (5 of 12 numbers)."),
-        ((X,), (X, X), "it has 1 values; 2 are expected."),
-        (X, (X, X), "it is float32[3, 4]; a tuple of 2 values is expected."),
-        ({"a": 1}, {"b": 1}, "it has the keys ['a']; ['b'] are expected."),
+        (
+            None,
+            X,
+            "it: nothing (None) was returned. Does every path through your function end with `return`?",
+        ),
+        (X.numpy(), X, "it: numpy float32[3, 4] was returned; a tensor of shape [3, 4] is expected."),
+        (X[0], X, "it: the shape is [4]; [3, 4] is expected."),
+        (X.double(), X, "it: the dtype is float64; float32 is expected."),
+        (X.log(), X.abs(), "it: 5 of 12 numbers are NaN."),
+        ((X,), (X, X), "it: 1 values were returned; 2 are expected."),
+        (X, (X, X), "it: float32[3, 4] was returned; a tuple of 2 values is expected."),
+        ({"a": 1}, {"b": 1}, "it: the keys are ['a']; ['b'] are expected."),
         ("a", "b", "it is 'a'; 'b' is expected."),
         (0.5, 0.25, "it is 0.5; 0.25 is expected."),
         ("a", 0.25, "it is 'a'; a number is expected."),
-        ((X, 1.0), (X, 2.0), "value 1 of it is 1; 2 is expected."),
+        ((X, 1.0), (X, 2.0), "the second value of it is 1; 2 is expected."),
     ],
 )
 def test_the_first_difference_is_said(got: object, wanted: object, words: str) -> None:
@@ -56,6 +60,9 @@ def test_numbers_of_every_kind_are_numbers(number: object) -> None:
     [
         (X.T, "axes 0 and 1 are exchanged"),
         (-X, "wrong sign"),
+        (X[:-1], "the last one along axis 0 is missing"),
+        (X[:, 1:], "the first one along axis 1 is missing"),
+        (X.unsqueeze(0) + torch.eye(3).logical_not()[..., None], "are on the diagonal"),
         (X * 8, "8 times what it should be"),
         (X - 2, "2 too small"),
         (X.roll(1, 1), "shifted by one along axis 1"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from mechscope.course import lint
-from mechscope.course.trial import Mistake
-from mechscope.course.unit import Exercise, all_units, find_exercises
+from mechscope.course.trial import Mistake, Trial
+from mechscope.course.unit import Exercise, all_units, find_exercises, find_unit
 
 
 @pytest.mark.parametrize("exercise", find_exercises("all"), ids=lambda exercise: exercise.id)
@@ -57,3 +59,29 @@ def test_the_counts_stand_in_the_docs() -> None:
         f"{counts.named_mistakes} of which have a name."
     )
     assert sentence in text
+
+
+def test_values_without_names_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(trial: Trial) -> None:
+        trial.compare(trial.normal(3, 4), trial.normal(5, 3), torch.eye(3), what="the layer")
+
+    monkeypatch.setattr("mechscope.course.units.mnist_templates.checks.check_rotate_hidden", check)
+    faults = lint.faults_of(find_exercises("00.rotate_hidden")[0], seeds=(0,))
+    assert any(
+        "no names for the values that are returned: The first value of the layer" in each for each in faults
+    )
+
+
+@pytest.mark.parametrize("name", ["00.smallest_step", "H.product_eigenvalues"])
+def test_inputs_that_hide_a_mistake_are_not_drawn(name: str) -> None:
+    (exercise,) = find_exercises(name)
+    assert lint.faults_of(exercise, seeds=range(100, 120)) == []
+
+
+def test_names_of_exercises_are_unique_and_units_refer_to_units_that_exist() -> None:
+    names = [exercise.name for exercise in find_exercises("all")]
+    assert sorted(set(names)) == sorted(names)
+    for unit in all_units():
+        for other in re.findall(r"\b[Uu]nit (\w+)", f"{unit.next} {unit.lesson_text}"):
+            if other[0].isupper() or other[0].isdigit():
+                find_unit(other)

@@ -83,7 +83,7 @@ CASES = {
         "Your function changed its argument image.",
         "",
     ),
-    "none": ("    pass\n    return None\n", "failed", "The evidence is None.", ""),
+    "none": ("    pass\n    return None\n", "failed", "The evidence: nothing (None) was returned.", ""),
 }
 """What the learner wrote → status, beginning of the problem, and the line that is shown (None: any)."""
 
@@ -133,3 +133,11 @@ def test_a_check_that_is_itself_wrong_does_not_blame_the_learner(runner: CheckRu
     path.write_text(HEAD + "    return image\n")
     with pytest.raises(RuntimeError, match="itself failed with seed 0"):
         runner.run(wrong, path, set(), 0)
+
+
+def test_a_figure_that_is_shown_prints_nothing(runner: CheckRunner, tmp_path: Path) -> None:
+    body = (
+        HEAD
+        + "    import plotly.express as px\n    px.line([1, 2]).show()\n    return weights[right] * image\n"
+    )
+    assert check(runner, tmp_path, body).printed == ""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mechscope.course.trial import CheckFailedError, Trial
+from mechscope.course.trial import RANDOM, CheckFailedError, Mistake, Trial
 
 
 def right(weights: dict[str, Tensor]) -> tuple[float, Tensor]:
@@ -64,3 +64,24 @@ def test_notes_are_kept() -> None:
     trial = Trial(right, right, (), 0)
     trial.note("It took two steps.")
     assert trial.notes == ["It took two steps."]
+
+
+def test_an_answer_that_changes_from_call_to_call_is_noticed() -> None:
+    assert failure(lambda weights: (2.0, torch.randn(3))).diagnosis == RANDOM
+    assert failure(lambda weights: (2.0, torch.tensor([3.0, 1.0, 7.0]))).diagnosis == ""
+
+
+@pytest.mark.parametrize("changes_model", [False, True])
+def test_only_a_mistake_that_changes_a_model_gets_a_copy_of_it(changes_model: bool) -> None:
+    model, given = torch.nn.Linear(2, 2), []
+
+    def wrong(model: torch.nn.Module) -> float:
+        given.append(model)
+        return 1.0
+
+    trial = Trial(wrong, lambda model: 2.0, [Mistake(wrong, "It is one.", changes_model)], 0)
+    with pytest.raises(CheckFailedError, match="is 1; 2 is expected"):
+        trial.compare(model)
+    of_learner, of_mistake = given
+    assert of_learner is not model
+    assert (of_mistake is model) != changes_model

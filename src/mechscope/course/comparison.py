@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 LARGEST_TO_PERMUTE = 5
 """Tensors with more axes are not tried in every order of their axes."""
 
@@ -51,26 +52,27 @@ def difference(
         names: what the values of a tuple or list are called, such as "the eigenvalue".
     """
     if got is None and wanted is not None:
-        return f"{what} is None. Does every path through your function end with `return`?"
+        return (
+            f"{what}: nothing (None) was returned. Does every path through your function end with `return`?"
+        )
     if isinstance(wanted, Tensor):
         return _tensor_difference(got, wanted, rtol, atol, what)
     if isinstance(wanted, tuple | list):
         if not isinstance(got, tuple | list):
-            return (
-                f"{what} is {describe(got)}; a {type(wanted).__name__} of {len(wanted)} values is expected."
-            )
+            kind = f"a {type(wanted).__name__} of {len(wanted)} values"
+            return f"{what}: {describe(got)} was returned; {kind} is expected."
         if len(got) != len(wanted):
-            return f"{what} has {len(got)} values; {len(wanted)} are expected."
+            return f"{what}: {len(got)} values were returned; {len(wanted)} are expected."
         parts = (
-            difference(one, other, rtol, atol, names[place] if names else f"value {place} of {what}")
+            difference(one, other, rtol, atol, names[place] if names else nth_value(place, what))
             for place, (one, other) in enumerate(zip(got, wanted, strict=True))
         )
         return next(filter(None, parts), "")
     if isinstance(wanted, Mapping):
         if not isinstance(got, Mapping):
-            return f"{what} is {describe(got)}; a dictionary is expected."
+            return f"{what}: {describe(got)} was returned; a dictionary is expected."
         if got.keys() != wanted.keys():
-            return f"{what} has the keys {sorted(got)}; {sorted(wanted)} are expected."
+            return f"{what}: the keys are {sorted(got)}; {sorted(wanted)} are expected."
         parts = (difference(got[key], wanted[key], rtol, atol, f"{what}[{key!r}]") for key in wanted)
         return next(filter(None, parts), "")
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
@@ -85,20 +87,20 @@ def difference(
 
 def _tensor_difference(got: Any, wanted: Tensor, rtol: float, atol: float, what: str) -> str:
     if not isinstance(got, Tensor):
-        return f"{what} is {describe(got)}; a tensor of shape {list(wanted.shape)} is expected."
+        return f"{what}: {describe(got)} was returned; a tensor of shape {list(wanted.shape)} is expected."
     if got.shape != wanted.shape:
-        return f"{what} has shape {list(got.shape)}; {list(wanted.shape)} is expected."
+        return f"{what}: the shape is {list(got.shape)}; {list(wanted.shape)} is expected."
     if got.dtype != wanted.dtype:
         names = [str(tensor.dtype).removeprefix("torch.") for tensor in (got, wanted)]
-        return f"{what} has dtype {names[0]}; {names[1]} is expected."
+        return f"{what}: the dtype is {names[0]}; {names[1]} is expected."
     if got.device != wanted.device:
-        return f"{what} is on {got.device}; {wanted.device} is expected."
+        return f"{what}: the device is {got.device}; {wanted.device} is expected."
     one, other = got.detach(), wanted.detach()
     same = torch.isclose(one, other, rtol=rtol, atol=atol, equal_nan=True)
     if bool(same.all()):
         return ""
     if one.is_floating_point() and bool(one.isnan().any() & ~other.isnan().any()):
-        return f"{what} contains NaN ({int(one.isnan().sum())} of {one.numel()} numbers)."
+        return f"{what}: {int(one.isnan().sum())} of {one.numel()} numbers are NaN."
     gap = torch.where(same, 0, (one.double() - other.double()).abs())
     place = (
         [int(index) for index in np.unravel_index(int(gap.argmax()), tuple(one.shape))] if one.ndim else []
@@ -110,6 +112,17 @@ def _tensor_difference(got: Any, wanted: Tensor, rtol: float, atol: float, what:
     return (
         f"{what}: {count} of {of} values differ, most of all {value} at {place}, where {right} is expected."
     )
+
+
+def nth_value(place: int, what: str) -> str:
+    """A value of a tuple or list without a name of its own.
+
+    >>> nth_value(0, "the list of frequencies")
+    'the first value of the list of frequencies'
+    """
+    if place < len(ORDINALS):
+        return f"the {ORDINALS[place]} value of {what}"
+    return f"value {place + 1} of {what}"
 
 
 def is_same(got: Any, wanted: Any, rtol: float, atol: float) -> bool:
@@ -132,7 +145,7 @@ def simple_cause(got: Any, wanted: Any, rtol: float, atol: float) -> str:
         axes = " and ".join(str(axis) for axis, source in enumerate(order) if axis != source)
         return f"The values are right, but axes {axes} are exchanged."
     if got.shape != wanted.shape:
-        return ""
+        return _shape_cause(got, wanted, rtol, atol)
     if torch.allclose(got, -wanted, rtol, atol):
         return "Every value has the wrong sign."
     if factor := _constant(got, wanted, torch.div, rtol, atol):
@@ -169,6 +182,30 @@ def _permutation(got: Tensor, wanted: Tensor, rtol: float, atol: float) -> Seque
         if turned.shape == got.shape and torch.allclose(got, turned, rtol, atol):
             return order
     return ()
+
+
+def _shape_cause(got: Tensor, wanted: Tensor, rtol: float, atol: float) -> str:
+    """The cause if a value is missing at an end, or if there is one for every pair of indices instead of each index."""
+    axes = [
+        axis
+        for axis in range(wanted.ndim)
+        if got.ndim == wanted.ndim and got.shape[axis] != wanted.shape[axis]
+    ]
+    if len(axes) == 1 and got.shape[axes[0]] == wanted.shape[axes[0]] - 1 > 0:
+        for start, which in ((0, "last"), (1, "first")):
+            if torch.allclose(got, wanted.narrow(axes[0], start, got.shape[axes[0]]), rtol, atol):
+                return f"The values are right, but the {which} one along axis {axes[0]} is missing."
+    n = wanted.shape[0] if wanted.ndim else 0
+    if (
+        n > 1
+        and got.shape == (n, *wanted.shape)
+        and torch.allclose(got.diagonal().movedim(-1, 0), wanted, rtol, atol)
+    ):
+        return (
+            "The right values are on the diagonal; the rest pairs each index with every other. To take one value per "
+            f"row, index with torch.arange({n}) as well."
+        )
+    return ""
 
 
 def _constant(got: Tensor, wanted: Tensor, operation: Any, rtol: float, atol: float) -> float:

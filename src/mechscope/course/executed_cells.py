@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mechscope.course.python_source import parse_python
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -107,7 +109,7 @@ def executed_cells() -> list[str]:
 
 def _statements(number: int, cell: str) -> list[Statement]:
     try:
-        tree = ast.parse(cell)
+        tree = parse_python(cell)
     except (SyntaxError, ValueError):
         # Such a cell did not run.
         return []

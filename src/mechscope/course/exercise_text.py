@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from dataclasses import dataclass
 from functools import cache
 
 from mechscope.course.learner_file import function_node
+from mechscope.course.python_source import parse_python
 from mechscope.course.unit import Exercise, Unit, find_unit
+
+ITEM = re.compile(r"- |\d+\. ")
+"""How an item of a list begins."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class ExerciseText:
     signature: str
     """Its `def` with type hints, over one or several lines."""
     paragraphs: tuple[str, ...]
-    """Its docstring; lines are joined, except in lists."""
+    """Its docstring: one line per paragraph, or per item of a list."""
 
 
 @cache
@@ -36,10 +41,18 @@ def exercise_text(exercise: Exercise) -> ExerciseText:
 @cache
 def _reference(unit: Unit) -> tuple[str, ast.Module]:
     text = unit.reference.read_text(encoding="utf-8")
-    return text, ast.parse(text)
+    return text, parse_python(text)
 
 
 def _joined(paragraph: str) -> str:
+    """A paragraph on one line, a list with one line per item, and indented code as it is."""
     lines = paragraph.strip().splitlines()
-    is_list = any(line.startswith(("- ", "  ")) for line in lines)
-    return "\n".join(lines) if is_list else " ".join(lines)
+    if not any(line.startswith(("- ", "  ")) for line in lines):
+        return " ".join(lines)
+    kept: list[str] = []
+    for line in lines:
+        if line.startswith("  ") and kept and ITEM.match(kept[-1]):
+            kept[-1] += f" {line.strip()}"
+        else:
+            kept.append(line)
+    return "\n".join(kept)

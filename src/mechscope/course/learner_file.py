@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mechscope.course.python_source import parse_python
 from mechscope.near_names import did_you_mean
 
 MODULE = "learner"
@@ -56,7 +57,7 @@ def parse(path: Path) -> ast.Module:
     except OSError as error:
         raise LearnerError(f"{path.name} cannot be read: {error.strerror}.") from None
     try:
-        return ast.parse(text, filename=str(path))
+        return parse_python(text, str(path))
     except SyntaxError as error:
         line = error.lineno or 0
         raise LearnerError(
@@ -95,7 +96,7 @@ def check_function_is_there(path: Path, tree: ast.Module, name: str) -> ast.Func
         return node
     known = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     question = did_you_mean(name, known)
-    renamed = f"{question} Checks find functions by name." if question else ""
+    renamed = f"{question.strip()} Checks find functions by name." if question else ""
     raise LearnerError(
         f"{path.name} has no function {name}.",
         diagnosis=renamed or f"`mechscope course reset {name}` adds the empty one again.",

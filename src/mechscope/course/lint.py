@@ -3,8 +3,8 @@ that do nothing useful."""
 
 from __future__ import annotations
 
-import ast
 import inspect
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,18 @@ import torch
 from torch import Tensor
 
 from mechscope.course.checking import ExerciseCode, check_function, code_of
+from mechscope.course.comparison import ORDINALS
 from mechscope.course.learner_file import function_node, is_empty
+from mechscope.course.python_source import parse_python
 from mechscope.course.result import CheckResult
 from mechscope.course.template import template_of
 from mechscope.course.unit import Exercise, Unit, all_units, find_unit
 
 SEEDS = (0, 1, 2, 3, 4)
+SEEDS_OF_SLOW_MISTAKES = 2
+"""How many of the seeds the mistakes of an exercise that trains are tried with."""
 FEWEST_MISTAKES = 3
+UNNAMED = re.compile(rf"The ({'|'.join(ORDINALS)}) value of ")
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,15 @@ def faults_of(exercise: Exercise, seeds: Iterable[int] = SEEDS) -> list[str]:
             faults.append(f"the reference fails with seed {seed}: {result.problem}")
     if len(code.mistakes) < FEWEST_MISTAKES:
         faults.append(f"it has {len(code.mistakes)} known mistakes; at least {FEWEST_MISTAKES} are expected.")
+    some = list(seeds)[:SEEDS_OF_SLOW_MISTAKES] if exercise.is_slow else seeds
     for mistake in code.mistakes:
-        faults += _faults_of_mistake(exercise, mistake.function, mistake.diagnosis, seeds)
+        faults += _faults_of_mistake(exercise, mistake.function, mistake.diagnosis, some)
     for name, function in impostors(code).items():
         result = _run(exercise, function, 0)
         if result.status == "passed":
             faults.append(f"it passes a function that {name}.")
+        if UNNAMED.match(result.problem) and _returns_a_tuple(code):
+            faults.append(f"it has no names for the values that are returned: {result.problem}")
     if not _template_is_empty(exercise):
         faults.append("the learner's file has its body already.")
     return faults
@@ -139,6 +147,12 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> CheckRe
         return CheckResult(exercise.id, "broken", seed, problem=f"{type(error).__name__}: {error}")
 
 
+def _returns_a_tuple(code: ExerciseCode) -> bool:
+    """Whether the function returns several things, of which each has a meaning of its own."""
+    annotation = str(inspect.signature(code.reference).return_annotation)
+    return annotation.startswith("tuple[") and "..." not in annotation
+
+
 def _template_is_empty(exercise: Exercise) -> bool:
-    node = function_node(ast.parse(template_of(find_unit(exercise.unit))), exercise.name)
+    node = function_node(parse_python(template_of(find_unit(exercise.unit))), exercise.name)
     return node is not None and is_empty(node)

@@ -179,6 +179,13 @@ class Progress:
         """What is known about one exercise."""
         return self.states().get(exercise, ExerciseState())
 
+    def latest(self) -> str:
+        """The exercise that was checked last, or for which a hint was shown; empty before the first."""
+        rows = self._read(
+            "SELECT exercise, at FROM attempts UNION ALL SELECT exercise, at FROM hints ORDER BY at DESC LIMIT 1"
+        )
+        return str(rows[0][0]) if rows else ""
+
     def minutes(self) -> dict[str, float]:
         """Exercise → the learner's own minutes on it: from one check or hint to the next, without pauses."""
         events = self._read(

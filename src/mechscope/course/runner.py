@@ -242,8 +242,11 @@ class _Printed(io.TextIOBase):
 
 def _work(sender: Connection, work: Work, seconds: float) -> None:
     """What the process does: send the answer of the work, or the traceback of a fault that is ours."""
-    # A figure that is shown must not open a window or a browser.
-    os.environ |= {"MPLBACKEND": "Agg", "PLOTLY_RENDERER": "json"}
+    # A figure that is shown must not open a window or a browser, nor print what it consists of.
+    from plotly.io import renderers
+
+    os.environ["MPLBACKEND"] = "Agg"
+    renderers.default = ""
     printed = _Printed()
     if hasattr(signal, "SIGINT"):
         # Ctrl-C goes to the whole terminal; the parent decides.

@@ -130,8 +130,18 @@ class CourseSession:
         }
 
     def next_exercise(self, after: Exercise | None = None) -> Exercise | None:
-        """As the function `next_exercise`, with this learner's progress."""
-        return next_exercise(self.progress.states(), after)
+        """As the function `next_exercise`, with this learner's progress.
+
+        Args:
+            after: the exercise that the learner works on; None means the one that was checked last.
+        """
+        return next_exercise(self.progress.states(), after or last_exercise(self.progress))
+
+
+def last_exercise(progress: Progress) -> Exercise | None:
+    """The exercise that was checked last, or for which a hint was shown; None before the first."""
+    latest = progress.latest()
+    return next((each for each in find_exercises("all") if each.id == latest), None)
 
 
 def next_exercise(states: Mapping[str, ExerciseState], after: Exercise | None = None) -> Exercise | None:
@@ -139,12 +149,12 @@ def next_exercise(states: Mapping[str, ExerciseState], after: Exercise | None = 
 
     Args:
         states: as `Progress.states`.
-        after: the exercise that the learner works on: what follows it in its unit goes first, and then the rest of the
-            unit, so that learners may do units in the order that they like.
+        after: the exercise that the learner works on: what follows it in its unit goes first, then the rest of the
+            unit, then the units after it, and last those before it, so that learners may begin with any unit.
     """
     candidates = list(find_exercises("all"))
     if after is not None:
         unit = find_unit(after.unit).exercises
-        place = unit.index(after)
-        candidates = [*unit[place:], *unit[:place], *candidates]
+        place, rest = unit.index(after), candidates.index(unit[-1]) + 1
+        candidates = [*unit[place:], *unit[:place], *candidates[rest:], *candidates[:rest]]
     return next((each for each in candidates if not state_of(states, each).is_done), None)

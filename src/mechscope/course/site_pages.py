@@ -16,7 +16,7 @@ from mechscope.course.exercise_text import exercise_text
 from mechscope.course.figure_page import drawn
 from mechscope.course.progress import Progress, state_of
 from mechscope.course.reference_figures import reference_figure
-from mechscope.course.session import CourseSession, next_exercise
+from mechscope.course.session import CourseSession, last_exercise, next_exercise
 from mechscope.course.template import solution
 from mechscope.course.unit import Exercise, Unit, all_units
 from mechscope.pages.figures import figure_html
@@ -122,7 +122,7 @@ def _map(context: PageContext) -> Mapping[str, Any]:
             unit.id: sum(state_of(states, exercise).is_done for exercise in unit.exercises)
             for unit in all_units()
         },
-        "next": next_exercise(states),
+        "next": next_exercise(states, last_exercise(progress)),
         "begin": code_spans(_how_to_begin(progress)),
         "warning": progress.warning,
     }

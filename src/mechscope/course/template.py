@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 
+from mechscope.course.python_source import parse_python
 from mechscope.course.unit import Unit
 
 EMPTY = "raise NotImplementedError"
@@ -23,7 +24,7 @@ Stuck?                  mechscope course hint {first}
 def template_of(unit: Unit) -> str:
     """The learner's file of a unit."""
     text = unit.reference.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    tree = parse_python(text)
     lines = text.splitlines()
     names = {exercise.name for exercise in unit.exercises}
     # From the end, so that line numbers stay right.
@@ -79,7 +80,7 @@ def function_lines(text: str, name: str) -> tuple[int, int]:
         KeyError: if there is no such function.
         SyntaxError: if the file is not valid Python.
     """
-    for node in reversed(ast.parse(text).body):
+    for node in reversed(parse_python(text).body):
         if isinstance(node, ast.FunctionDef) and node.name == name:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             return first, node.end_lineno or node.lineno

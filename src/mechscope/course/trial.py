@@ -26,6 +26,11 @@ class Mistake:
     """The wrong function."""
     diagnosis: str
     """What it does wrong, as the learner is told."""
+    changes_model: bool = False
+    """Whether it changes a model that it is given, or leaves hooks on it. It then gets a copy, which takes a while."""
+
+
+RANDOM = "Called again with the same inputs, your function gives another answer. Is something in it random?"
 
 
 class CheckFailedError(Exception):
@@ -102,7 +107,7 @@ class Trial:
                 f"{name} does not take the arguments of the exercise: {error}.",
                 f"The exercise declares {name}{_plain_signature(self.reference)}.",
             ) from None
-        given = copy.deepcopy((arguments, options))
+        given = _copied(arguments, options, models=True)
         answer = self.function(*given[0], **given[1])
         for name, one, other in self._named(arguments, options, given):
             tensors = zip(_tensors(one), _tensors(other), strict=False)
@@ -135,12 +140,13 @@ class Trial:
         Raises:
             CheckFailedError: if the answers differ, with the known mistake that gives this answer.
         """
-        given = copy.deepcopy((arguments, options))
+        given = _copied(arguments, options, models=False)
         wanted = self.reference(*given[0], **given[1])
         got = self.call(*arguments, **options)
         if problem := difference(got, wanted, rtol, atol, what, names):
             diagnosis = self._known_mistake(arguments, options, got, wanted, rtol, atol)
             diagnosis = diagnosis or simple_cause(got, wanted, rtol, atol)
+            diagnosis = diagnosis or self._randomness(arguments, options, got)
             raise CheckFailedError(problem, diagnosis, self.in_words(arguments, options))
         return got
 
@@ -189,7 +195,7 @@ class Trial:
         atol: float,
     ) -> str:
         for mistake in self.mistakes:
-            given = copy.deepcopy((arguments, options))
+            given = _copied(arguments, options, models=mistake.changes_model)
             try:
                 wrong = mistake.function(*given[0], **given[1])
             except Exception:
@@ -198,6 +204,14 @@ class Trial:
             if is_same(got, wrong, rtol, atol) and not is_same(wrong, wanted, rtol, atol):
                 return mistake.diagnosis
         return ""
+
+    def _randomness(self, arguments: Sequence[Any], options: Mapping[str, Any], got: Any) -> str:
+        """What to say if the function gives another answer to the same question."""
+        try:
+            again = self.call(*arguments, **options)
+        except Exception:
+            return ""
+        return "" if is_same(got, again, 1e-4, 1e-5) else RANDOM
 
     def in_words(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> str:
         """A call in words: `f(x: float32[2, 3], n: 4)`."""
@@ -213,6 +227,13 @@ class Trial:
         one = dict(zip(names, arguments, strict=False)) | dict(options)
         other = one if given is None else dict(zip(names, given[0], strict=False)) | given[1]
         return [(name, one[name], other[name]) for name in one]
+
+
+def _copied(arguments: Sequence[Any], options: Mapping[str, Any], models: bool) -> tuple[Any, Any]:
+    """The arguments of a call, copied; models only if asked, since that takes longer than running a small one."""
+    values = () if models else (*arguments, *options.values())
+    shared = {id(value): value for value in values if isinstance(value, torch.nn.Module)}
+    return copy.deepcopy((arguments, options), shared)
 
 
 def _tensors(value: Any) -> list[Tensor]:

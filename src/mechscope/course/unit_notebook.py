@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mechscope.course.python_source import parse_python
 from mechscope.course.template import function_text, template_of
 from mechscope.course.unit import Exercise, Unit, all_units
 from mechscope.pages.notebook import INSTALL, Cell, is_as_written, notebook_json
@@ -127,7 +128,7 @@ def _preamble(unit: Unit, template: str) -> str:
     """What the learner's file has besides the exercises: imports, and functions that are given."""
     names = {exercise.name for exercise in unit.exercises}
     lines = template.splitlines()
-    tree = ast.parse(template)
+    tree = parse_python(template)
     # From the end, so that line numbers stay right.
     for node in reversed(tree.body):
         is_exercise = isinstance(node, ast.FunctionDef) and node.name in names

@@ -25,7 +25,7 @@ from mechscope.cli.course.commands import (
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.course import learner_folder, terminal
 from mechscope.course.progress import Progress, read_export, state_of
-from mechscope.course.session import FOLDER, CourseSession, next_exercise
+from mechscope.course.session import FOLDER, CourseSession, last_exercise, next_exercise
 from mechscope.course.template import solution as solution_text
 from mechscope.course.unit import Exercise, all_units, find_exercises, find_unit
 from mechscope.course.unit_notebook import FOLDER as NOTEBOOKS
@@ -222,7 +222,7 @@ def status(command: Status) -> int:
         }
         print(json.dumps(units))
     else:
-        following = next_exercise(states)
+        following = next_exercise(states, last_exercise(progress))
         terminal.show_status(_console(), all_units(), states, following, progress.minutes())
     return _warn(progress)
 
@@ -234,7 +234,12 @@ def skip(command: Skip) -> int:
     progress = Progress()
     for exercise in exercises:
         progress.skip(exercise.id)
-    _console().print(f"Skipped: {', '.join(exercise.id for exercise in exercises)}.")
+    console = _console()
+    console.print(f"Skipped: {', '.join(exercise.id for exercise in exercises)}.")
+    for unit in all_units():
+        if unit.exercises and set(unit.exercises) <= set(exercises):
+            again = f"If not: mechscope course reset {unit.id}"
+            console.print(f"The success criterion of unit {unit.id}: {unit.criterion} {again}", markup=False)
     return _warn(progress)
 
 

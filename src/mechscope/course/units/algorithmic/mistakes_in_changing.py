@@ -180,7 +180,7 @@ MISTAKES = {
     "repair_majority": (
         Mistake(_wrong_way, "The bias moved the wrong way: the favoured answer is favoured even more."),
         Mistake(_too_far, "The bias moved too far: now the other answer is favoured."),
-        Mistake(_bias_in_place, checks.IN_PLACE),
+        Mistake(_bias_in_place, checks.IN_PLACE, changes_model=True),
         Mistake(_weights_scaled, checks.ELSEWHERE),
         Mistake(
             _bias_removed,
@@ -202,7 +202,7 @@ MISTAKES = {
             _not_divided,
             "Moving by a direction raises the score by its squared length: divide by direction @ direction.",
         ),
-        Mistake(_embedding_in_place, checks.IN_PLACE),
+        Mistake(_embedding_in_place, checks.IN_PLACE, changes_model=True),
     ),
 }
 """Exercise → its known mistakes."""

@@ -46,7 +46,7 @@ def check_split_pairs(trial: Trial) -> None:
     for _ in range(2):
         p = _odd(trial, 3, 8)
         n_train = trial.number(p, p * p // 2)
-        trial.compare(p, n_train, trial.number(0, 100), what="the training and test pairs")
+        trial.compare(p, n_train, trial.number(0, 100), names=("the training pairs", "the test pairs"))
 
 
 def check_train_step(trial: Trial) -> None:
@@ -58,7 +58,7 @@ def check_train_step(trial: Trial) -> None:
     }
     pairs = trial.whole(0, p, trial.number(12, 20), 2)
     rates = (float(trial.uniform(1, low=0.2, high=0.4)), float(trial.uniform(1, low=0.3, high=0.6)))
-    _, new = trial.compare(weights, pairs, pairs.sum(1) % p, *rates, what="what the step returns")
+    _, new = trial.compare(weights, pairs, pairs.sum(1) % p, *rates, names=("the loss", "the new weights"))
     trial.require(
         not any(weight.requires_grad for weight in new.values()), "the new weights need gradients.", GRAPH
     )
@@ -107,13 +107,15 @@ def check_key_frequencies(trial: Trial) -> None:
     for _ in range(3):
         p, width = _odd(trial, 11, 20), trial.number(6, 12)
         chosen = _some_frequencies(trial, p, 6)
-        # Three keys, one of which is a sine only and one just above a quarter; then some that are too weak.
+        # Three keys, the largest of which is a sine only and one just above a quarter; then some that are too weak. The
+        # strongest of those has as much cosine as sine, so that the sum of their lengths would make it a key.
         strengths = (1.0, 0.7, 0.35, 0.2, 0.15, 0.1)
         basis = reference.fourier_basis(p)
         embedding = 3 * basis[:1].T @ trial.normal(1, width).double()
         for k, strength in zip(chosen, strengths, strict=True):
             along = trial.normal(2, width).double()
-            along[0] *= strength != 0.7
+            along /= along.norm(dim=1, keepdim=True)
+            along[0] *= strength != 1.0
             embedding += basis[[2 * k - 1, 2 * k]].T @ (strength * along / along.norm())
         trial.compare(embedding.float(), what="the list of key frequencies")
 
@@ -146,7 +148,7 @@ def check_neuron_frequency(trial: Trial) -> None:
         # Neurons of different sizes, so that one's variance does not stand for another's.
         count = trial.number(3, 6)
         neurons = _neurons(trial, p, count) * torch.arange(1, count + 1)
-        trial.compare(neurons, what="what was found")
+        trial.compare(neurons, names=("the frequencies", "the shares"))
 
 
 # Interventions
@@ -185,7 +187,7 @@ def check_restricted_and_excluded(trial: Trial) -> None:
         # What was learnt by heart.
         a, b = train.unbind(1)
         logits[a, b, (a + b) % p] += 3
-        trial.compare(logits, keys, train, test, what="the pair of losses")
+        trial.compare(logits, keys, train, test, names=("the restricted loss", "the excluded loss"))
 
 
 def check_turning_point(trial: Trial) -> None:

@@ -180,6 +180,12 @@ def _constant_counted(embedding):
     return [k for k in range(len(norms)) if norms[k] > norms.max() / 4]
 
 
+def _lengths_added(embedding):
+    coefficients, _ = _rows_and_norms(embedding)
+    norms = coefficients[1::2].norm(dim=1) + coefficients[2::2].norm(dim=1)
+    return [k + 1 for k in range(len(norms)) if norms[k] > norms.max() / 4]
+
+
 def _cosines_only(embedding):
     norms = _rows_and_norms(embedding)[0][1::2].norm(dim=1)
     return [k + 1 for k in range(len(norms)) if norms[k] > norms.max() / 4]
@@ -229,6 +235,11 @@ MISTAKES = {
         Mistake(_rows_of_the_basis, "These are rows of the basis. A frequency has two of them."),
         Mistake(_from_zero, "Frequencies are counted from 1."),
         Mistake(_constant_counted, "The constant was counted; what all numbers share is no frequency."),
+        Mistake(
+            _lengths_added,
+            "You added the length of the cosine's coefficients and that of the sine's. Take the length of all of them "
+            "together: square, add, and take the root.",
+        ),
         Mistake(_cosines_only, "Only the cosines were counted; a frequency may be all sine."),
     ),
     **mistakes_in_the_rule.MISTAKES,

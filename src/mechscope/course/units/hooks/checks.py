@@ -197,20 +197,23 @@ def check_fold_layer_norm(trial: Trial) -> None:
         d_model, out = trial.number(5, 9), trial.number(5, 9)
         w, b = trial.uniform(d_model, low=0.5, high=2), trial.normal(d_model)
         W, bias = trial.normal(d_model, out), trial.normal(out)
-        new_W, new_bias = trial.compare(w, b, W, bias, what="the folded weights")
+        new_W, new_bias = trial.compare(w, b, W, bias, names=("the folded weights", "the folded bias"))
         x = trial.normal(4, d_model)
         _must_be(x @ new_W + new_bias, (x * w + b) @ W + bias, "the output")
 
 
 def check_product_eigenvalues(trial: Trial) -> None:
     for _ in range(2):
-        d_model, d_head = trial.number(20, 30), trial.number(3, 6)
+        d_model, d_head = trial.number(20, 30), trial.number(4, 7)
         A = trial.normal(d_model, d_head) / d_model**0.5
-        mixed = trial.normal(d_head, d_head)
-        # B @ A is symmetric times positive definite, so its eigenvalues are real; A @ B is not symmetric.
+        # B @ A is symmetric times positive definite, so its eigenvalues are real and have the signs of those of the
+        # symmetric matrix. Two are negative and two positive, so that no other order is the one by magnitude.
+        turn = torch.linalg.qr(trial.normal(d_head, d_head)).Q
+        sizes = trial.uniform(d_head, low=1, high=4)
+        sizes[:2] *= -1
         other = trial.normal(d_model, d_head)
         other = other - A @ torch.linalg.solve(A.T @ A, A.T @ other)
-        B = (mixed + mixed.T) @ (A + other).T
+        B = (turn * sizes) @ turn.T @ (A + other).T
         trial.compare(A, B, rtol=1e-2, atol=1e-3, what="the eigenvalues")
     made = largest_tensor(lambda: trial.call(A, B))
     trial.require(

@@ -156,8 +156,8 @@ def _over_layers(stream, ln_final, W_U, b_U, token):
 
 MISTAKES = {
     "run_with_hook": (
-        Mistake(_never_removed, checks.LEFT),
-        Mistake(_removed_only_on_success, checks.LEFT_AFTER_ERROR),
+        Mistake(_never_removed, checks.LEFT, changes_model=True),
+        Mistake(_removed_only_on_success, checks.LEFT_AFTER_ERROR, changes_model=True),
         Mistake(_answer_ignored, checks.IGNORED),
         Mistake(_errors_swallowed, checks.SWALLOWED),
         Mistake(_on_the_model, ""),
@@ -165,7 +165,7 @@ MISTAKES = {
     "run_with_cache": (
         Mistake(_not_copied, checks.CHANGED_LATER),
         Mistake(_with_containers, checks.WITH_CONTAINERS),
-        Mistake(_hooks_left_behind, checks.LEFT),
+        Mistake(_hooks_left_behind, checks.LEFT, changes_model=True),
     ),
     "decompose_residual": (
         Mistake(_positions_left_out, ""),

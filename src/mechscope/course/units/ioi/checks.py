@@ -213,7 +213,15 @@ def check_copy_scores(trial: Trial) -> None:
         streams = torch.where(trial.uniform(n, 1) < 0.3, -streams, streams)
         W_O = W_V.T + 0.5 * trial.normal(d_head, d_model)
         W_U = W_E.T + 0.5 * trial.normal(d_model, d_vocab)
-        trial.compare(streams, tokens, W_V, W_O, W_U, trial.number(3, 8), what="the two shares")
+        trial.compare(
+            streams,
+            tokens,
+            W_V,
+            W_O,
+            W_U,
+            trial.number(3, 8),
+            names=("the share copied", "the share suppressed"),
+        )
 
 
 def patterns(trial: Trial, batch: int, heads: int, size: int) -> Tensor:
@@ -273,7 +281,9 @@ def check_judge_circuit(trial: Trial) -> None:
             isinstance(answer, tuple) and len(answer) == 3,
             "three things are expected: a number and two dictionaries.",
         )
-        trial.compare(F, model, circuit, groups, what="the judgement")
+        trial.compare(
+            F, model, circuit, groups, names=("the faithfulness", "the incompleteness", "the minimality")
+        )
 
 
 UNMATCHED = "Every layer must keep the circuit's number of heads: draw within each layer."

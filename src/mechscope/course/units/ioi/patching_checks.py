@@ -96,7 +96,9 @@ def check_enough_and_needed(trial: Trial) -> None:
     model = random_gpt(trial.seed, n_layers=1)
     clean, control, positions = random_prompts(trial)
     metric, site = random_metric(trial), "zqv"[trial.number(0, 3)]
-    trial.compare(model, clean, control, site, positions, metric, rtol=1e-2, atol=1e-3, what="the answer")
+    trial.compare(
+        model, clean, control, site, positions, metric, rtol=1e-2, atol=1e-3, names=("enough", "needed")
+    )
     known = planted_ioi(trial.seed)
     enough, needed = trial.call(known.planted.model, known.clean, known.control, "z", known.end, known.metric)
     for name, found, wanted in (
@@ -176,5 +178,14 @@ def check_self_repair(trial: Trial) -> None:
     end[0], end[1] = size - 2, size - 1
     head = (0, trial.number(0, 3))
     trial.compare(
-        model, tokens, head, trial.normal(size, 4), io, s, end, rtol=1e-3, atol=1e-4, what="the answer"
+        model,
+        tokens,
+        head,
+        trial.normal(size, 4),
+        io,
+        s,
+        end,
+        rtol=1e-3,
+        atol=1e-4,
+        names=("direct", "lost", "gained"),
     )

@@ -40,7 +40,13 @@ def check_softmax_gradient(trial: Trial) -> None:
         batch, pixels = trial.number(4, 9), trial.number(10, 30)
         weights, bias = _network(trial, 5, pixels)
         labels = trial.whole(0, 5, batch)
-        trial.compare(trial.normal(batch, pixels), labels, weights, bias, what="the gradient")
+        trial.compare(
+            trial.normal(batch, pixels),
+            labels,
+            weights,
+            bias,
+            names=("the gradient of the weights", "the gradient of the bias"),
+        )
 
 
 # Training
@@ -48,11 +54,18 @@ def check_softmax_gradient(trial: Trial) -> None:
 
 def check_train_linear(trial: Trial) -> None:
     images, labels = trial.normal(30, 12), _labels(trial, 30)
-    trial.compare(images, labels, trial.number(2, 6), 0.5, what="what was learnt")
+    trial.compare(images, labels, trial.number(2, 6), 0.5, names=("the weights", "the bias"))
     images, labels = some_digits()
-    weights, bias = trial.compare(images, labels, 40, 0.5, atol=1e-3, what="what was learnt from digits")
+    weights, bias = trial.compare(
+        images[:1000],
+        labels[:1000],
+        40,
+        0.5,
+        atol=1e-3,
+        names=("the weights learnt from digits", "the bias learnt from digits"),
+    )
     right = float(((images @ weights.T + bias).argmax(-1) == labels).float().mean())
-    trial.require(right > 0.8, f"only {right:.0%} of the digits that it was trained on are named right.")
+    trial.require(right > 0.75, f"only {right:.0%} of 2,000 digits are named right.")
 
 
 # Templates
@@ -90,7 +103,7 @@ def check_remove_common_part(trial: Trial) -> None:
     for _ in range(2):
         weights, bias = _network(trial, trial.number(4, 9), trial.number(10, 15))
         weights = weights + 3 * trial.normal(weights.shape[1])
-        new_weights, new_bias = trial.compare(weights, bias + 2, what="what is left")
+        new_weights, new_bias = trial.compare(weights, bias + 2, names=("the weights", "the bias"))
         images = trial.uniform(5, weights.shape[1])
         before = (images @ weights.T + bias + 2).softmax(-1)
         after = (images @ new_weights.T + new_bias).softmax(-1)
@@ -129,13 +142,23 @@ def check_mask_top_pixels(trial: Trial) -> None:
 # The smallest step that changes the answer
 
 
-def check_smallest_step(trial: Trial) -> None:
-    for _ in range(4):
+def _nearest_is_not_runner_up(trial: Trial) -> tuple[Tensor, Tensor, Tensor, int]:
+    """An image and a network of which another label is nearest than the one that scores second."""
+    while True:
         weights, bias = _network(trial, 6, trial.number(8, 14))
-        # Weights of unequal length, so that the nearest label is not always the one that scores next.
         weights = weights * trial.uniform(6, 1, low=0.2, high=3)
         image = trial.normal(weights.shape[1])
-        label = int((weights @ image + bias).argmax())
+        scores = weights @ image + bias
+        second, label = scores.argsort()[-2:].tolist()
+        distances = (scores[label] - scores) / (weights - weights[label]).norm(dim=-1)
+        distances[label] = torch.inf
+        if int(distances.argmin()) != second:
+            return image, weights, bias, label
+
+
+def check_smallest_step(trial: Trial) -> None:
+    for _ in range(4):
+        image, weights, bias, label = _nearest_is_not_runner_up(trial)
         step = trial.compare(image, weights, bias, label, rtol=1e-3, what="the step")
         scores = weights @ (image + step) + bias
         gap = float(scores[label] - scores[torch.arange(6) != label].max())
@@ -164,5 +187,5 @@ def check_rotate_hidden(trial: Trial) -> None:
         hidden, pixels = trial.number(4, 8), trial.number(9, 15)
         W_in, W_out = trial.normal(hidden, pixels), trial.normal(10, hidden)
         rotation = torch.linalg.qr(trial.normal(hidden, hidden)).Q
-        new_in, new_out = trial.compare(W_in, W_out, rotation, what="the rotated layer")
+        new_in, new_out = trial.compare(W_in, W_out, rotation, names=("the new W_in", "the new W_out"))
         trial.require(torch.allclose(new_out @ new_in, W_out @ W_in, atol=1e-3), "the scores have changed.")

@@ -38,12 +38,11 @@ def _predictions(trial: Trial, n: int) -> tuple[Tensor, Tensor]:
 
 def check_brier_skill(trial: Trial) -> None:
     for _ in range(2):
-        trial.compare(*_predictions(trial, trial.number(20, 40)), what="the answer")
+        trial.compare(*_predictions(trial, trial.number(20, 40)), names=("the Brier score", "the skill"))
     said, happened = torch.tensor([1.0, 0.0, 1.0]), torch.tensor([True, False, True])
-    trial.compare(said, happened, what="the answer for somebody who is always right")
-    trial.compare(
-        torch.full((3,), 2 / 3), happened, what="the answer for somebody who says the share each time"
-    )
+    for words, given in (("is always right", said), ("says the share each time", torch.full((3,), 2 / 3))):
+        names = (f"the Brier score of somebody who {words}", f"the skill of somebody who {words}")
+        trial.compare(given, happened, names=names)
 
 
 def check_calibration_curve(trial: Trial) -> None:
@@ -55,7 +54,7 @@ def check_calibration_curve(trial: Trial) -> None:
         said = torch.where((said * bins).long() == empty, said - 1 / bins, said)
         said[:2] = torch.tensor([1.0, 0.0])
         happened[:2] = torch.tensor([True, True])
-        trial.compare(said, happened, bins, what="the curve")
+        trial.compare(said, happened, bins, names=("what was said", "the shares that happened", "the counts"))
 
 
 def check_overconfidence_over_time(trial: Trial) -> None:
@@ -71,7 +70,7 @@ def check_sides_with(trial: Trial) -> None:
         source = trial.whole(0, 3, n)
         other = trial.whole(0, 5, n)
         model = torch.where(source == 0, hypothesis, torch.where(source == 1, rival, other)).clamp(min=0)
-        trial.compare(model, hypothesis, rival, what="the answer")
+        trial.compare(model, hypothesis, rival, names=("siding with the hypothesis", "siding with the rival"))
 
 
 def check_separating_edits(trial: Trial) -> None:

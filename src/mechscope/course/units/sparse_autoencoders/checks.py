@@ -35,7 +35,7 @@ def check_sae_forward(trial: Trial) -> None:
         d_in, features = trial.number(4, 8), trial.number(9, 14)
         x, weights = trial.normal(trial.number(5, 9), d_in), _weights(trial, d_in, features)
         l1 = float(trial.uniform(1, low=0.3, high=0.9))
-        trial.compare(x, weights, l1, what="(features, reconstruction, loss)")
+        trial.compare(x, weights, l1, names=("the features", "the reconstruction", "the loss"))
 
 
 def check_decoder_step(trial: Trial) -> None:
@@ -57,7 +57,9 @@ def check_sparse_activations(trial: Trial) -> None:
         pre[0] = -pre[0].abs()
         pre[0, 0] = 1.0
         threshold = trial.uniform(features, low=0.2, high=1.0)
-        trial.compare(pre, trial.number(2, 5), threshold, what="(TopK, JumpReLU)")
+        trial.compare(
+            pre, trial.number(2, 5), threshold, names=("the result of TopK", "the result of JumpReLU")
+        )
 
 
 def check_fold_normalisation(trial: Trial) -> None:
@@ -65,7 +67,7 @@ def check_fold_normalisation(trial: Trial) -> None:
         d_in, features = trial.number(4, 8), trial.number(9, 14)
         weights = _weights(trial, d_in, features)
         x = float(trial.uniform(1, low=3, high=6)) * (trial.normal(trial.number(20, 40), d_in) + 0.5)
-        trial.compare(x, weights, what="(scale, weights)")
+        trial.compare(x, weights, names=("the scale", "the weights"))
 
 
 def check_resample_dead(trial: Trial) -> None:
@@ -100,7 +102,7 @@ def check_l0_and_fvu(trial: Trial) -> None:
         d_in, batch = trial.number(4, 8), trial.number(10, 20)
         x = trial.normal(batch, d_in) * trial.uniform(d_in, low=0.3, high=3) + 1
         features = (trial.normal(batch, trial.number(9, 14)) - 0.5).relu()
-        trial.compare(features, x, x + 0.4 * trial.normal(batch, d_in), what="(L0, FVU)")
+        trial.compare(features, x, x + 0.4 * trial.normal(batch, d_in), names=("L0", "FVU"))
     _, of_mean = trial.call(features, x, x.mean(0).expand_as(x))
     trial.require(
         abs(of_mean - 1) < 1e-4, "a reconstruction that is always the mean explains nothing: its FVU is 1."
@@ -178,4 +180,6 @@ def check_probe_against_feature(trial: Trial) -> None:
         # The concept lowers this feature. Others are large and say nothing.
         labels = strengths[:, 0] == 0
         noisy[:, 1] = 30 * noisy[:, 1]
-        trial.compare(x, noisy, labels, n_train, what="the accuracies of probe and feature")
+        trial.compare(
+            x, noisy, labels, n_train, names=("the accuracy of the probe", "the accuracy of the feature")
+        )

@@ -45,7 +45,9 @@ def check_toy_gradient(trial: Trial) -> None:
         W, b = _model(trial)
         importance = trial.uniform(W.shape[1], low=0.2, high=2)
         x = trial.uniform(trial.number(4, 7), W.shape[1])
-        found = trial.compare(x, W, b, importance, rtol=1e-3, atol=1e-4, what="the gradients of W and b")
+        found = trial.compare(
+            x, W, b, importance, rtol=1e-3, atol=1e-4, names=("the gradient of W", "the gradient of b")
+        )
         # A second opinion: automatic differentiation of the loss.
         with torch.enable_grad():
             leaves = [W.clone().requires_grad_(), b.clone().requires_grad_()]
