@@ -19,7 +19,7 @@ from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Baselines
 from tests.techniques.every_technique import CALLS, small_model, small_task
 
-INNER_ROOMS = ("labs", "recipes", "planted", "cli", "SVDInterpreter")
+INNER_ROOMS = ("labs", "recipes", "planted", "cli", "course", "SVDInterpreter")
 """Rooms whose records nobody gets from a call of the library."""
 
 
