@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -144,7 +145,8 @@ def draw_demo(console: Console, entry: Entry, out: Path | None) -> None:
     figure = run_demo(entry)
     with user_errors():
         write_atomically(out, f"{demo_page(entry, figure)}\n")
-    console.print(Text(str(figure.figure.layout.title.text or entry.term), "bold"))
+    layout: Any = figure.figure.layout
+    console.print(Text(str(layout.title.text or entry.term), "bold"))
     console.print(figure.caption, markup=False)
     console.print(f"Written: {out}", markup=False, soft_wrap=True)
 

@@ -85,7 +85,8 @@ def heatmap(
         figure.update_yaxes(scaleanchor="x", constrain="domain")
         figure.update_xaxes(constrain="domain")
         # A wider figure would only add empty space between the squares and the colour bar.
-        figure.update_layout(meta={"max_width": figure.layout.height + 140})
+        layout: Any = figure.layout
+        figure.update_layout(meta={"max_width": layout.height + 140})
     return figure
 
 
