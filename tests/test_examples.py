@@ -15,7 +15,13 @@ def test_there_are_examples() -> None:
     assert len(SCRIPTS) >= 20
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, id=script.stem, marks=pytest.mark.slow if number % 3 else ())
+        for number, script in enumerate(SCRIPTS)
+    ],
+)
 def test_it_runs_and_leaves_a_figure(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

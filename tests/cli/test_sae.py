@@ -290,6 +290,7 @@ def test_contexts_hold_the_token_in_brackets(
     assert all("[" in line and "]" in line for line in shown)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_with_the_same_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

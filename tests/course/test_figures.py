@@ -27,7 +27,15 @@ WITH_FIGURE = pytest.mark.parametrize(
 )
 
 
-@WITH_FIGURE
+@pytest.mark.parametrize(
+    "unit",
+    [
+        pytest.param(unit, marks=pytest.mark.slow if unit.id in ("02", "04") else ())
+        for unit in all_units()
+        if unit.has_figure
+    ],
+    ids=lambda unit: unit.id,
+)
 def test_right_functions_reproduce_the_number_and_a_wrong_one_does_not(unit: Unit) -> None:
     assert figure_faults_of(unit, seeds=(), every_function=False) == []
 

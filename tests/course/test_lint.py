@@ -15,6 +15,12 @@ from mechscope.course.unit import Exercise, all_units, find_exercises, find_unit
 
 @pytest.mark.parametrize("exercise", find_exercises("all"), ids=lambda exercise: exercise.id)
 def test_the_check_does_what_a_check_must_do(exercise: Exercise) -> None:
+    assert lint.faults_of(exercise, seeds_of_mistakes=(3,)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exercise", find_exercises("all"), ids=lambda exercise: exercise.id)
+def test_it_does_so_with_mistakes_of_every_seed(exercise: Exercise) -> None:
     assert lint.faults_of(exercise) == []
 
 

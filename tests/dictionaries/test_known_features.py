@@ -189,6 +189,7 @@ def _resized(cfg: c.DictionaryConfig, size: dict[str, int]) -> c.DictionaryConfi
     return dataclasses.replace(cfg, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRIED)
 def test_features_of_step_01s_own_model_are_found(
     name: str, toy_scores: dict[str, tuple[float, float, Dictionary]]

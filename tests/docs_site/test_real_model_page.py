@@ -39,7 +39,7 @@ def test_the_page_has_the_code_of_its_template() -> None:
 @pytest.mark.parametrize(
     "until",
     [
-        pytest.param(FIRST_SECTIONS_END, marks=needs_model, id="first-sections"),
+        pytest.param(FIRST_SECTIONS_END, marks=[*needs_model, pytest.mark.slow], id="first-sections"),
         pytest.param("", marks=[*needs_model, pytest.mark.slow], id="whole-page"),
     ],
 )

@@ -218,6 +218,7 @@ def check_outputs(notebook: Any, folder: Path) -> None:
     assert len(saved) < 3_000_000
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = execute(lab_notebook(find_lab("superposition")), tmp_path, [TINY])
     check_outputs(notebook, tmp_path)

@@ -56,7 +56,9 @@ def test_a_method_is_run_cancelled_and_compared(browser: Any, address: str) -> N
     assert "attribution patching, as compiled, 8 pairs of prompts, seed 5" in state(page, "finished")
     page.wait_for_selector("[data-part=beside]:not([hidden])")
     expected = discover(PROGRAM, "attribution", examples=8, seed=5)
-    assert page.evaluate("plantedPage.runs[0].scores") == list(expected.scores)
+    # Another process may sum in another order.
+    scores = page.evaluate("plantedPage.runs[0].scores")
+    assert scores == pytest.approx(list(expected.scores), rel=1e-4, abs=1e-5)
     record = program_record(PROGRAM)
     names = record["nodes"][1:-1]
     page.click("[data-part=both-title]")
@@ -67,7 +69,9 @@ def test_a_method_is_run_cancelled_and_compared(browser: Any, address: str) -> N
     used = {end.partition("<")[0] for edge in record["true_edges"] for end in edge.split("->")}
     shipped = record["scores"]["plain"]["attribution"]
     assert [row[:2] for row in rows] == [[name, "yes" if name in used else "no"] for name in names]
-    assert [float(row[2]) for row in rows] == pytest.approx([abs(score) for score in expected.scores])
+    assert [float(row[2]) for row in rows] == pytest.approx(
+        [abs(score) for score in expected.scores], rel=1e-4, abs=1e-5
+    )
     assert [float(row[3]) for row in rows] == pytest.approx([abs(score) for score in shipped])
     differences = [abs(one - other) for one, other in zip(expected.scores, shipped, strict=True)]
     name = names[differences.index(max(differences))]

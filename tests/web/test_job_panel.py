@@ -165,6 +165,7 @@ def killed_server(runs: Path) -> Iterator[str]:
             server.kill()
 
 
+@pytest.mark.slow
 def test_a_page_and_its_job_outlive_a_killed_server(browser: Any, tmp_path: Path) -> None:
     with killed_server(tmp_path) as address:
         panel = Panel(browser, address)

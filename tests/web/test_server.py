@@ -150,9 +150,9 @@ def test_a_file_of_the_reader_s_runs_is_sent_to_be_saved(tmp_path: Path) -> None
 
 
 def test_the_home_page_lists_what_rooms_offer() -> None:
-    entry = HomeEntry("Glossary", "Every <word> in a sentence.", "glossary/")
-    rooms = [*find_rooms(), SiteRoom([SitePage("glossary/", "Glossary", PAGE)], home=[entry])]
+    entry = HomeEntry("Observatory", "Every <word> in a sentence.", "observatory/")
+    rooms = [*find_rooms(), SiteRoom([SitePage("observatory/", "Observatory", PAGE)], home=[entry])]
     text = client(site=collect_site(rooms)).get("/").text
-    assert '<a href="glossary/index.html">Glossary</a><p>Every &lt;word&gt; in a sentence.</p>' in text
-    with pytest.raises(ValueError, match="lists 'Glossary' at 'glossary/', which is no page"):
+    assert '<a href="observatory/index.html">Observatory</a><p>Every &lt;word&gt; in a sentence.</p>' in text
+    with pytest.raises(ValueError, match="lists 'Observatory' at 'observatory/', which is no page"):
         collect_site([SiteRoom([], home=[entry])])

@@ -76,6 +76,7 @@ def test_a_fresh_install_shows_everything(entry: LabEntry) -> None:
         assert re.search(r'<article.*<h2>.*<section class="live".*<h2>.*</article>', html, re.S)
 
 
+@pytest.mark.slow
 def test_a_telephone_shows_every_step(browser: Any, address: str) -> None:
     watched = WatchedPage(browser, viewport={"width": 360, "height": 800})
     page = watched.page

@@ -52,8 +52,16 @@ def counts(units: Sequence[Unit] | None = None) -> Counts:
     )
 
 
-def faults_of(exercise: Exercise, seeds: Iterable[int] = SEEDS) -> list[str]:
-    """What is wrong with an exercise, one sentence per fault; empty if its check does what a check must do."""
+def faults_of(
+    exercise: Exercise, seeds: Sequence[int] = SEEDS, seeds_of_mistakes: Sequence[int] | None = None
+) -> list[str]:
+    """What is wrong with an exercise, one sentence per fault; empty if its check does what a check must do.
+
+    Args:
+        exercise: which one.
+        seeds: of the reference's runs.
+        seeds_of_mistakes: of each mistake's runs; None means the same, or the first two for an exercise that trains.
+    """
     code = code_of(exercise)
     faults: list[str] = []
     for seed in seeds:
@@ -62,7 +70,8 @@ def faults_of(exercise: Exercise, seeds: Iterable[int] = SEEDS) -> list[str]:
             faults.append(f"the reference fails with seed {seed}: {result.problem}")
     if len(code.mistakes) < FEWEST_MISTAKES:
         faults.append(f"it has {len(code.mistakes)} known mistakes; at least {FEWEST_MISTAKES} are expected.")
-    some = list(seeds)[:SEEDS_OF_SLOW_MISTAKES] if exercise.is_slow else seeds
+    some = seeds[:SEEDS_OF_SLOW_MISTAKES] if exercise.is_slow else seeds
+    some = some if seeds_of_mistakes is None else seeds_of_mistakes
     for mistake in code.mistakes:
         faults += _faults_of_mistake(exercise, mistake.function, mistake.diagnosis, some)
     for name, function in impostors(code).items():

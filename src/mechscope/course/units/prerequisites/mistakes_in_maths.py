@@ -14,7 +14,9 @@ from mechscope.course.units.prerequisites import reference
 
 UNDERFLOW = "A product of many densities underflows to 0. Add logarithms instead of multiplying densities."
 
-NOT_A_BASIS = "These columns are not a basis, and your function does not say so. (Rounding can leave a tiny determinant.)"
+NOT_A_BASIS = (
+    "These columns are no basis, and your function does not say so. (Rounding can leave a tiny determinant.)"
+)
 REFUSES_TOO_MUCH = (
     "Numbers are rounded, so Q.T @ Q is never exactly the identity: compare with torch.allclose. And an orthonormal "
     "matrix may have determinant -1."
