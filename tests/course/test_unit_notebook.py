@@ -12,7 +12,7 @@ import pytest
 from mechscope.course import unit_notebook
 from mechscope.course.learner_file import function_node, is_empty
 from mechscope.course.template import empty_function, template_of
-from mechscope.course.unit import Unit, all_units
+from mechscope.course.unit import PLACE, Unit, all_units
 from mechscope.course.unit_notebook import notebook_name, write_notebooks
 from mechscope.pages.notebook import is_as_written
 
@@ -67,7 +67,7 @@ def test_the_whole_lesson_is_there_in_order(unit: Unit) -> None:
     texts = [source(cell) for cell in cells_of(unit).values() if cell["cell_type"] == "markdown"]
     shown = "\n\n".join(texts)
     assert "[[" not in shown
-    lesson = unit_notebook.EXERCISE.sub("", unit.lesson.read_text(encoding="utf-8"))
+    lesson = PLACE.sub("", unit.lesson.read_text(encoding="utf-8"))
     place = 0
     for line in filter(None, map(str.strip, lesson.splitlines())):
         assert line in shown[place:], line

@@ -13,6 +13,7 @@ from mechscope.course.result import CheckResult
 from mechscope.course.unit import Exercise, Unit, find_exercises, find_unit
 from mechscope.course.watching import is_watched
 from mechscope.pages.endpoints import Endpoint, Length, Limits, Nothing, RefusedError, refused_as
+from mechscope.pages.formatting import first_capital
 from mechscope.settings import NonNegativeFloat, NonNegativeInt, Range, Settings
 
 DRAWING = Limits("drawing figures of the course", at_once=1, waiting=4, seconds=150.0, body_bytes=16_384)
@@ -240,11 +241,10 @@ class CoursePages:
         try:
             session = self._live.session()
         except FileNotFoundError as missing:
-            begin = str(missing)
             return LearnersUnit(
                 unit=unit.id,
                 file="",
-                begin=f"{begin[:1].upper()}{begin[1:]}",
+                begin=first_capital(str(missing)),
                 is_watched=False,
                 finished=(),
                 exercises=(),

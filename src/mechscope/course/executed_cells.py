@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mechscope.course.python_source import parse_python
+from mechscope.pages.python_source import parse_python
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from mechscope.course.learner_file import function_node
-from mechscope.course.python_source import parse_python
 from mechscope.course.unit import Exercise, Unit, find_unit
+from mechscope.pages.python_source import parse_python
 
 ITEM = re.compile(r"- |\d+\. ")
 """How an item of a list begins."""

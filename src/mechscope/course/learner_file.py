@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mechscope.course.python_source import parse_python
 from mechscope.near_names import did_you_mean
+from mechscope.pages.python_source import parse_python
 
 MODULE = "learner"
 """The name of the learner's file as a module."""

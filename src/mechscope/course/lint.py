@@ -15,10 +15,10 @@ from torch import Tensor
 from mechscope.course.checking import ExerciseCode, check_function, code_of
 from mechscope.course.comparison import ORDINALS
 from mechscope.course.learner_file import function_node, is_empty
-from mechscope.course.python_source import parse_python
 from mechscope.course.result import CheckResult
 from mechscope.course.template import template_of
 from mechscope.course.unit import Exercise, Unit, all_units, find_unit
+from mechscope.pages.python_source import parse_python
 
 SEEDS = (0, 1, 2, 3, 4)
 SEEDS_OF_SLOW_MISTAKES = 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,13 +19,12 @@ from mechscope.course.session import CourseSession, last_exercise, next_exercise
 from mechscope.course.template import solution
 from mechscope.course.unit import Exercise, Unit, all_units
 from mechscope.pages.figures import figure_html
-from mechscope.pages.formatting import code_spans
+from mechscope.pages.formatting import code_spans, first_capital
 from mechscope.pages.markdown import lesson_html
 from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
-PLACE = re.compile(r"^\[\[exercise (\w+)\]\][ \t]*$", re.MULTILINE)
 NEEDS_SERVER = (
     "These pages can be read anywhere. To have your answers checked on them, type “mechscope course start” and then "
     "“mechscope serve --open” in a terminal."
@@ -99,15 +97,12 @@ def unit_route(unit: Unit) -> str:
 
 def lesson_parts(unit: Unit) -> list[LessonPart]:
     """A unit's lesson with its exercises in their places."""
-    # re.split gives text and names in turn.
-    pieces = PLACE.split(unit.lesson_text)
-    parts: list[LessonPart] = []
-    for place, piece in enumerate(pieces):
-        if place % 2:
-            parts.append(LessonPart(exercise=unit.exercise(piece)))
-        elif piece.strip():
-            parts.append(LessonPart(text=Markup(lesson_html(piece, {}))))
-    return parts
+    return [
+        LessonPart(exercise=part)
+        if isinstance(part, Exercise)
+        else LessonPart(text=Markup(lesson_html(part, {})))
+        for part in unit.lesson_parts
+    ]
 
 
 def _map(context: PageContext) -> Mapping[str, Any]:
@@ -132,8 +127,7 @@ def _how_to_begin(progress: Progress) -> str:
     try:
         CourseSession.find(progress=progress)
     except FileNotFoundError as missing:
-        words = str(missing)
-        return f"{words[:1].upper()}{words[1:]}"
+        return first_capital(str(missing))
     return ""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import textwrap
 
-from mechscope.course.python_source import parse_python
 from mechscope.course.unit import Unit
+from mechscope.pages.python_source import parse_python
 
 EMPTY = "raise NotImplementedError"
 HEADER = '''"""{title}

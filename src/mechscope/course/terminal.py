@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from rich.console import Console, Group
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from mechscope.course.progress import ExerciseState, state_of
 from mechscope.course.result import CheckResult, FigureResult
-from mechscope.course.unit import Exercise, Unit
+from mechscope.course.unit import PLACE, Exercise, Unit
 
 MARKS = {"passed": ("✓", "green"), "skipped": ("→", "cyan"), "tried": ("·", "yellow"), "new": (" ", "dim")}
 HINT_TITLES = ("A nudge", "The shapes", "Half of it")
@@ -167,10 +168,13 @@ def show_figure(console: Console, unit: Unit, result: FigureResult) -> None:
 
 def show_lesson(console: Console, unit: Unit, lesson: str) -> None:
     """Print a unit's lesson, with its exercises where they belong."""
-    for exercise in unit.exercises:
-        lesson = lesson.replace(f"[[exercise {exercise.name}]]", f"- **{exercise.id}** {exercise.title}")
+
+    def listed(place: re.Match[str]) -> str:
+        exercise = unit.exercise(place[1])
+        return f"- **{exercise.id}** {exercise.title}"
+
     console.print(
         Markdown(f"# {unit.title}\n\n*{unit.idea}*\n\nTime: {unit.time}. Skip it if: {unit.criterion}\n")
     )
-    console.print(Markdown(lesson))
+    console.print(Markdown(PLACE.sub(listed, lesson)))
     console.print(Markdown(f"**And then:** {unit.next}"))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mechscope.course.comparison import describe, difference, is_same, simple_cause
+from mechscope.pages.formatting import first_capital
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class CheckFailedError(Exception):
 
     def __init__(self, problem: str, diagnosis: str = "", call: str = "") -> None:
         super().__init__(problem)
-        self.problem = problem[:1].upper() + problem[1:]
+        self.problem = first_capital(problem)
         self.diagnosis = diagnosis
         self.call = call
 

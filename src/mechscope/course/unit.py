@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ ORDER = (
     "research",
 )
 """The folders of the units, in the order of the course."""
+PLACE = re.compile(r"^\[\[exercise (\w+)\]\][ \t]*$", re.MULTILINE)
+"""Where an exercise has its place in a lesson."""
 SECONDS = 10.0
 """How long a check may take if its exercise does not say otherwise."""
 
@@ -103,6 +106,17 @@ class Unit:
         cards = self.folder / "cards.md"
         text = self.lesson.read_text(encoding="utf-8")
         return f"{text}\n{cards.read_text(encoding='utf-8')}" if cards.is_file() else text
+
+    @property
+    def lesson_parts(self) -> tuple[str | Exercise, ...]:
+        """The lesson in parts: its Markdown, and the exercises in their places."""
+        # re.split gives text and names in turn.
+        pieces = enumerate(PLACE.split(self.lesson_text))
+        return tuple(
+            self.exercise(piece) if place % 2 else piece
+            for place, piece in pieces
+            if place % 2 or piece.strip()
+        )
 
     def exercise(self, name: str) -> Exercise:
         """One of its exercises by name.

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mechscope.course.python_source import parse_python
 from mechscope.course.template import function_text, template_of
 from mechscope.course.unit import Exercise, Unit, all_units
 from mechscope.pages.notebook import INSTALL, Cell, is_as_written, notebook_json
+from mechscope.pages.python_source import parse_python
 from mechscope.results import versions
 from mechscope.storage.files import write_atomically
 
 FOLDER = "notebooks"
 """The folder of the notebooks, in the learner's folder."""
-EXERCISE = re.compile(r"^\[\[exercise (\w+)\]\]$", re.MULTILINE)
 HELPERS = """\
 # Check what you write, and ask for help.
 from mechscope.course.notebook import check, hint, solution
@@ -101,20 +100,13 @@ def _cells(unit: Unit) -> Iterator[Cell]:
     yield Cell("markdown", "title", ABOUT.format(**words, file=unit.file_name))
     yield Cell("code", "install", INSTALL)
     yield Cell("code", "set-up", f"{HELPERS}\n{_preamble(unit, template)}")
-    exercises = {exercise.name: exercise for exercise in unit.exercises}
-    # Text, the name of an exercise, text, and so on.
-    text, *rest = EXERCISE.split(unit.lesson_text)
-    pieces = [("", text), *zip(rest[::2], rest[1::2], strict=True)]
-    placed: set[str] = set()
-    for number, (name, text) in enumerate(pieces):
-        if name:
-            placed.add(name)
-            yield from _exercise(exercises[name], template)
-        if text.strip():
-            yield Cell("markdown", f"lesson-{number}", text.strip())
-    for name, exercise in exercises.items():
-        if name not in placed:
-            yield from _exercise(exercise, template)
+    placed = 0
+    for part in unit.lesson_parts:
+        if isinstance(part, Exercise):
+            placed += 1
+            yield from _exercise(part, template)
+        else:
+            yield Cell("markdown", f"lesson-{placed}", part.strip())
     yield Cell("markdown", "and-then", f"## And then\n\n{unit.next}")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mechscope.glossary.entry import SECTIONS, Entry
+from mechscope.pages.python_source import parse_python
 
 if TYPE_CHECKING:
     from mechscope.pages.figures import PageFigure
@@ -78,7 +79,7 @@ def _sources(section: str) -> Mapping[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in sorted((*DEMOS.glob(f"{section}.py"), *DEMOS.glob(f"{section}_*.py"))):
         text = path.read_text(encoding="utf-8")
-        for node in ast.parse(text).body:
+        for node in parse_python(text).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 if node.name in found:
                     raise ValueError(

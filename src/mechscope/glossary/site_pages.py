@@ -16,7 +16,7 @@ from mechscope.glossary.demo import demo_source, has_demo
 from mechscope.glossary.draw import shipped_figure
 from mechscope.glossary.entry import SECTIONS, Entry, all_entries, entries_of
 from mechscope.glossary.paths import reading_path
-from mechscope.labs.registry import LABS, LabEntry
+from mechscope.labs.registry import find_entry as find_step
 from mechscope.pages.figures import DrawnFigure, figure_html
 from mechscope.pages.markdown import lesson_html
 from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
@@ -129,7 +129,7 @@ def _fixed(entry: Entry) -> Mapping[str, Any]:
             entries[slug] for slug in _mentioned_by().get(entry.slug, ()) if slug not in entry.see
         ],
         "exercises": [(exercise, unit_route(find_unit(exercise.unit))) for exercise in exercises],
-        "steps": [_lab(step) for step in entry.labs],
+        "steps": [find_step(step) for step in entry.labs],
     }
 
 
@@ -137,10 +137,6 @@ def _entry(
     entry: Entry, before: Entry | None, after: Entry | None, context: PageContext
 ) -> Mapping[str, Any]:
     return {**_fixed(entry), "before": before, "after": after}
-
-
-def _lab(step: str) -> LabEntry:
-    return next(lab for lab in LABS if lab.step == step)
 
 
 @cache

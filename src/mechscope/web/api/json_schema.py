@@ -14,6 +14,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, cast
 
 from mechscope.pages.endpoints import Length
+from mechscope.pages.python_source import parse_python
 from mechscope.settings import Range, Settings
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
@@ -125,7 +126,7 @@ def _limits(limit: object) -> dict[str, Any]:
 def _field_docs(kind: type[Any]) -> dict[str, str]:
     """Field → the docstring below it."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+        tree = parse_python(textwrap.dedent(inspect.getsource(kind)))
     except (OSError, TypeError, SyntaxError):
         return {}
     body = cast("ast.ClassDef", tree.body[0]).body

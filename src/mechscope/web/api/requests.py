@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from starlette.requests import ClientDisconnect, Request
 
 from mechscope.pages.endpoints import Endpoint, Length, RefusedError
+from mechscope.pages.formatting import first_capital
 from mechscope.reading import parse_json
 from mechscope.settings import Settings, decode
 from mechscope.web.api.json_schema import annotations_of, field_names
@@ -56,15 +57,10 @@ def _decode(kind: type[Settings], values: dict[str, Any]) -> Settings:
     try:
         decoded = decode(kind, values, "the request")
     except ValueError as error:
-        raise RefusedError(422, _sentence(error)) from error
+        raise RefusedError(422, first_capital(str(error))) from error
     if problem := _text_problem(decoded):
         raise RefusedError(422, problem)
     return decoded
-
-
-def _sentence(error: ValueError) -> str:
-    words = str(error)
-    return words[:1].upper() + words[1:]
 
 
 def _text_problem(decoded: Settings) -> str | None:
@@ -128,7 +124,7 @@ async def _read_body(endpoint: Endpoint, request: Request) -> dict[str, Any]:
     try:
         found = parse_json(body.decode(), "The request", fix='Send a JSON object, such as {"name": "value"}.')
     except ValueError as error:
-        raise RefusedError(400, _sentence(error).replace("'The request'", "The request")) from error
+        raise RefusedError(400, first_capital(str(error)).replace("'The request'", "The request")) from error
     if not isinstance(found, dict):
         raise RefusedError(422, f"The request is a JSON {type(found).__name__}, not an object {{…}}.")
     return _with_whole_numbers(found)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mechscope.course.python_source import parse_python
+from mechscope.pages.python_source import parse_python
 
 
 def test_threads_parse_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
