@@ -22,6 +22,8 @@ from mechscope.neuroscope.state import Extremes
 if TYPE_CHECKING:
     from mechscope.neuroscope.settings import HarvestSettings
 
+ACTIVATIONS_AT_ONCE = 2**22
+"""The most activations of candidates' sequences that are in memory at once."""
 LARGEST = float(np.finfo(np.float16).max)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -90,10 +92,16 @@ class ContextFinder:
                 are none.
         """
         row, unit = np.nonzero((peaks >= self.threshold) & (peaks == rows.best_in_document(peaks)))
-        if not len(row):
-            return
-        at_rows, at_units = torch.from_numpy(row), torch.from_numpy(unit)
-        columns = values.transpose(1, 2)[at_rows.to(values.device), at_units.to(values.device)].cpu().numpy()
+        step = max(1, ACTIVATIONS_AT_ONCE // values.shape[1])
+        for start in range(0, len(row), step):
+            some = slice(start, start + step)
+            self._take(values, counts, peaks, rows, row[some], unit[some])
+
+    def _take(
+        self, values: Tensor, counts: Tensor, peaks: np.ndarray, rows: Rows, row: np.ndarray, unit: np.ndarray
+    ) -> None:
+        at_rows, at_units = (torch.from_numpy(index).to(values.device) for index in (row, unit))
+        columns = values.transpose(1, 2)[at_rows, at_units].cpu().numpy()
         signed = np.where(counts.cpu().numpy()[row], columns * np.float32(self.sign), -np.inf)
         position = signed.argmax(1)
         self._add(
