@@ -101,12 +101,13 @@ def peer_model(given: Inputs) -> Any:
     except ImportError:
         return None
     cfg = given.model.cfg
-    if cfg.gated_mlp or cfg.positional_embedding_type != "standard":
+    if cfg.positional_embedding_type not in ("standard", "shortformer"):
         return None
     peer = Peer(
         PeerConfig(
             n_layers=cfg.n_layers, d_model=cfg.d_model, n_ctx=cfg.n_ctx, d_head=cfg.d_head, n_heads=cfg.n_heads,
             d_mlp=cfg.d_mlp, d_vocab=cfg.d_vocab, act_fn=cfg.act_fn, normalization_type=cfg.normalization_type,
+            positional_embedding_type=cfg.positional_embedding_type,
             device="cpu",
         )
     )  # fmt: skip

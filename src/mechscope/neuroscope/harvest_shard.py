@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mechscope.neuroscope.shards import Shard
     from mechscope.neuroscope.sites import AnyModel, Site
 
-BATCHES_TOGETHER = 2
+BATCHES_TOGETHER = 4
 """Documents are read in groups that fill about so many batches. Within a group, sequences of similar lengths are read
 together."""
 
