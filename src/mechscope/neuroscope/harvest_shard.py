@@ -92,7 +92,7 @@ def harvest_shard(
         ValueError: for a model without a tokenizer, settings without limits, or more sequences than a shard can have.
     """
     reader, cutter = SiteReader(model, sites, settings), Cutter(model, settings)
-    device, workspace = torch.device(model.cfg.device), Workspace()
+    device, workspace = torch.device(model.cfg.device or "cpu"), Workspace()
     harvests = {site.name: _SiteHarvest(site, settings, device, workspace) for site in sites}
     text, first_id = _Text(), shard.index * SEQUENCES_PER_SHARD
     with steady_arithmetic(settings.threads):
