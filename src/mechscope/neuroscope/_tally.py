@@ -1,8 +1,9 @@
 """Add up the statistics of one site's units while a shard is read.
 
-This is where a harvest spends its time apart from the model, so every pass over the activations counts: they are taken
-in pieces that stay in the processor's cache, memory is allocated once, and tokens that do not count are left in place
-with a weight of 0.
+This is where a harvest spends its time apart from the model, so every pass over the activations counts. They are taken
+in pieces that stay in the processor's cache, and the first pass over a piece reads it from end to end, which fetches it
+twice as fast as a pass by columns does. Memory is allocated once. Tokens that do not count are left in place with a
+weight or a power of 0.
 """
 
 from __future__ import annotations
@@ -91,11 +92,11 @@ class Tally:
         for number, piece in enumerate(values.split(step)):
             flat = piece.view(-1, units)
             first, size = number * step * length, flat.shape[0]
+            half = halves[:size].copy_(flat).view(torch.int16)
+            torch.bitwise_right_shift(half, 8, out=first_bytes[first : first + size])
             _sums_of_powers(
                 flat, weights.view(-1)[first : first + size], square[:size], other[:size], sums[number]
             )
-            half = halves[:size].copy_(flat).view(torch.int16)
-            torch.bitwise_right_shift(half, 8, out=first_bytes[first : first + size])
             if is_simple[number] and length > 1:
                 piece = piece[:, 1:]
                 peaks.append(piece.amax(1))
@@ -143,7 +144,10 @@ def _sums_of_powers(
         square, other: memory to compute in.
     """
     torch.mv(rows.T, weights, out=sums[0])
-    torch.mv(torch.mul(rows, rows, out=square).T, weights, out=sums[1])
-    torch.mv(torch.mul(square, rows, out=other).T, weights, out=sums[2])
-    torch.mv(torch.mul(square, square, out=other).T, weights, out=sums[3])
     torch.mv(torch.gt(rows, 0, out=other).T, weights, out=sums[4])
+    torch.mul(rows, rows, out=square)
+    # From here on without weights, because a sum is faster than a product with a vector.
+    square.index_fill_(0, (weights == 0).nonzero()[:, 0], 0)
+    torch.sum(square, 0, out=sums[1])
+    torch.sum(torch.mul(square, rows, out=other), 0, out=sums[2])
+    torch.sum(square.mul_(square), 0, out=sums[3])

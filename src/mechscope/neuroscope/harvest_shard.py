@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -98,6 +99,7 @@ def harvest_shard(
     text, first_id = _Text(), shard.index * SEQUENCES_PER_SHARD
     with steady_arithmetic(settings.threads):
         for start in _groups(cutter, shard, settings, text):
+            long = {number for number, count in Counter(text.documents[start:]).items() if count > 1}
             for batch in in_batches(text.sequences[start:], settings.batch_size):
                 numbers = [start + number for number in batch.numbers]
                 rows = rows_of_batch(
@@ -106,6 +108,7 @@ def harvest_shard(
                     [first_id + number for number in numbers],
                     [text.documents[number] for number in numbers],
                     settings.same,
+                    long,
                 )
                 real = int(batch.real.sum())
                 reader.read(
