@@ -98,7 +98,8 @@ class ContextFinder:
                 np.maximum(best, self.reached[document], out=best)
             self.reached[document] = best
             wanted[some] &= found == best
-        row, unit = np.nonzero(wanted)
+        # Much faster than wanted.nonzero().
+        row, unit = np.divmod(np.flatnonzero(wanted), wanted.shape[1])
         step = max(1, ACTIVATIONS_AT_ONCE // values.shape[1])
         for start in range(0, len(row), step):
             some = slice(start, start + step)
