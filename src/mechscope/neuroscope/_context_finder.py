@@ -151,8 +151,8 @@ class ContextFinder:
     def _add(self, new: dict[str, np.ndarray]) -> None:
         self.waiting.append(new)
         self.n_waiting += len(new["unit"])
-        # A long document gives candidates in many batches.
-        if self.n_waiting >= 4 * self.most_waiting and len(self.waiting) > 1:
+        # A long document gives candidates in many batches. Twice as many as last time, so that little is sorted twice.
+        if self.n_waiting >= max(4 * self.most_waiting, 2 * len(self.waiting[0]["unit"])):
             self.waiting = [self._one_per_document()]
             self.n_waiting = len(self.waiting[0]["unit"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -133,8 +133,10 @@ def harvest_shard(
                         values, counts, real, rows
                     ),
                 )
-            for harvest in harvests.values():
-                harvest.settle()
+                if not long:
+                    # All documents so far are complete, and the sooner contexts are ranked, the fewer candidates come.
+                    _settle(harvests.values())
+            _settle(harvests.values())
     found = {name: harvest.state() for name, harvest in harvests.items()}
     ids = first_id + np.arange(len(text.sequences))
     sample = drawn(ids, settings)
@@ -150,6 +152,11 @@ def harvest_shard(
         sample=torch.from_numpy(sample),
         sites=found,
     )
+
+
+def _settle(harvests: Iterable[_SiteHarvest]) -> None:
+    for harvest in harvests:
+        harvest.settle()
 
 
 def _cut(cutter: Cutter, shard: Shard) -> _Text:
