@@ -1,0 +1,103 @@
+"""What the starter of a problem measures and draws, and how a starter is run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from rich.console import Console
+
+from mechscope.pages.figures import DrawnFigure, PageFigure, draw_figure, figure_html
+from mechscope.pages.formatting import number
+from mechscope.pages.frame import render_page
+from mechscope.storage.files import write_atomically
+
+HERE = Path(__file__).parent
+TEMPLATE = HERE / "templates" / "first_plot.html"
+BASELINE = "baseline.json"
+PLOT = "first_plot.html"
+HEIGHT = 380
+"""Pixels of a figure that does not say how high it is."""
+MOST_NUMBERS = 4
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Where work on a problem starts: the numbers to beat, and a first figure."""
+
+    baseline: Mapping[str, float]
+    """One to four numbers. Each key says in words what is measured, with its unit: "loss without layer 3 (nats)"."""
+    figure: go.Figure
+    """The figure, with a title and with names and units on its axes."""
+    caption: str
+    """What to see in the figure, in a sentence or two, with numbers from the computation."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.baseline) <= MOST_NUMBERS:
+            raise ValueError(
+                f"a baseline has one to {MOST_NUMBERS} numbers, not {len(self.baseline)}; keep those to beat."
+            )
+        for words, value in self.baseline.items():
+            if not words.strip() or not math.isfinite(value):
+                raise ValueError(
+                    f"a baseline has finite numbers with a name each; found {words!r}: {value!r}."
+                )
+        if not isinstance(self.figure, go.Figure):
+            raise ValueError(
+                f"figure is a Plotly figure, as from mechscope.viz; found {type(self.figure).__name__}."
+            )
+        layout: Any = self.figure.layout
+        if not layout.title.text:
+            raise ValueError(
+                "the figure has no title; give it one, for example title=… in mechscope.viz.curves."
+            )
+        if not self.caption.strip():
+            raise ValueError("the caption is empty; say in a sentence what to see in the figure.")
+
+    def drawn(self) -> DrawnFigure:
+        """The figure as plain data."""
+        figure = go.Figure(self.figure)
+        layout: Any = figure.layout
+        if layout.height is None:
+            figure.update_layout(height=HEIGHT)
+        return draw_figure(PageFigure("first_plot", figure, self.caption))
+
+
+def run_starter(starting_point: Callable[..., StartingPoint]) -> StartingPoint:
+    """Run a starter as a script: print its baseline, and write first_plot.html and baseline.json beside the script.
+
+    The command line may have `--seed N` (0 by default) and `--folder DIR`, to write somewhere else. A starter that
+    is run inside the catalogue writes to the current folder.
+
+    Args:
+        starting_point: takes a seed.
+
+    Returns:
+        What the starter measured.
+    """
+    script = Path(starting_point.__code__.co_filename).resolve()
+    is_own = script.is_file() and HERE not in script.parents
+    parser = argparse.ArgumentParser(description=starting_point.__globals__.get("__doc__"))
+    parser.add_argument("--seed", type=int, default=0, help="decides what is random (default: 0)")
+    parser.add_argument("--folder", type=Path, help="where to write (default: beside the script)")
+    arguments = parser.parse_args()
+    folder = arguments.folder or (script.parent if is_own else Path.cwd())
+    found = starting_point(arguments.seed)
+    drawn = found.drawn()
+    content = {"baseline": dict(found.baseline), "seed": arguments.seed, "figure": asdict(drawn)}
+    shown = {words: number(value) for words, value in found.baseline.items()}
+    page = render_page(TEMPLATE, drawing=figure_html(drawn), baseline=shown)
+    write_atomically(folder / PLOT, f"{page}\n")
+    write_atomically(folder / BASELINE, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    console = Console(highlight=False)
+    for words, value in shown.items():
+        console.print(f"{words}: {value}", markup=False, soft_wrap=True)
+    console.print(found.caption, markup=False, soft_wrap=True)
+    console.print(f"Written: {folder / PLOT} and {BASELINE}", markup=False, soft_wrap=True)
+    return found
