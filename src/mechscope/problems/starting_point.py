@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 from rich.console import Console
 
-from mechscope.pages.figures import DrawnFigure, PageFigure, draw_figure, figure_html
+from mechscope.pages.figures import DrawnFigure, PageFigure, draw_figure, figure_html, set_height
 from mechscope.pages.formatting import number
 from mechscope.pages.frame import render_page
+from mechscope.problems.measurement import FILE, MOST_BYTES_OF_A_READER, write_measurement
 from mechscope.storage.files import write_atomically
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE / "templates" / "first_plot.html"
-BASELINE = "baseline.json"
 PLOT = "first_plot.html"
-HEIGHT = 380
-"""Pixels of a figure that does not say how high it is."""
 MOST_NUMBERS = 4
 
 
@@ -63,9 +60,7 @@ class StartingPoint:
     def drawn(self) -> DrawnFigure:
         """The figure as plain data."""
         figure = go.Figure(self.figure)
-        layout: Any = figure.layout
-        if layout.height is None:
-            figure.update_layout(height=HEIGHT)
+        set_height(figure)
         return draw_figure(PageFigure("first_plot", figure, self.caption))
 
 
@@ -90,14 +85,16 @@ def run_starter(starting_point: Callable[..., StartingPoint]) -> StartingPoint:
     folder = arguments.folder or (script.parent if is_own else Path.cwd())
     found = starting_point(arguments.seed)
     drawn = found.drawn()
-    content = {"baseline": dict(found.baseline), "seed": arguments.seed, "figure": asdict(drawn)}
     shown = {words: number(value) for words, value in found.baseline.items()}
     page = render_page(TEMPLATE, drawing=figure_html(drawn), baseline=shown)
     write_atomically(folder / PLOT, f"{page}\n")
-    write_atomically(folder / BASELINE, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    source = script.read_text(encoding="utf-8") if script.is_file() else ""
+    write_measurement(
+        folder / FILE, found.baseline, arguments.seed, drawn, source, at_most=MOST_BYTES_OF_A_READER
+    )
     console = Console(highlight=False)
     for words, value in shown.items():
         console.print(f"{words}: {value}", markup=False, soft_wrap=True)
     console.print(found.caption, markup=False, soft_wrap=True)
-    console.print(f"Written: {folder / PLOT} and {BASELINE}", markup=False, soft_wrap=True)
+    console.print(f"Written: {folder / PLOT} and {FILE}", markup=False, soft_wrap=True)
     return found

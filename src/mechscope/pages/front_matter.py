@@ -1,4 +1,4 @@
-"""Read the front matter of an entry: a fixed list of keys, each with a text or a list of texts, in a subset of YAML.
+"""Read the front matter of a Markdown file: fixed keys, each with a text or a list of texts, in a subset of YAML.
 
 A list is written `[a, "b, c"]`. A value may go on in the next lines if these are indented. Quotes are needed around a
 text with a comma in a list, and around one that YAML would read as something else, such as "04" or `a: b`.
@@ -7,23 +7,27 @@ text with a comma in a list, and around one that YAML would read as something el
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mechscope.near_names import did_you_mean
 
 FENCE = "---"
-TEXTS = ("term", "line")
-LISTS = ("aliases", "before", "see", "exercises", "labs", "papers")
 _ITEM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,"'\[\]][^,\[\]]*)\s*(,|$)""")
 _NOT_TEXT = re.compile(r"[-+]?[\d_.]+(e[-+]?\d+)?|true|false|yes|no|on|off|null|~", re.IGNORECASE)
 
 
-def read_front_matter(text: str, path: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]], str]:
-    """Split an entry's file.
+def read_front_matter(
+    text: str, path: Path, *, texts: Sequence[str], lists: Sequence[str], what: str
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]], str]:
+    """Split a file into its front matter and the rest.
 
     Args:
         text: the file.
         path: its name, for errors.
+        texts: the keys that have a text.
+        lists: the keys that have a list. Every key must be there.
+        what: what the file describes, for errors: "an entry".
 
     Returns:
         The texts by key, the lists by key, and the Markdown after the front matter.
@@ -33,20 +37,22 @@ def read_front_matter(text: str, path: Path) -> tuple[dict[str, str], dict[str, 
     """
     lines = text.splitlines()
     if not lines or lines[0].strip() != FENCE or FENCE not in (line.strip() for line in lines[1:]):
-        raise ValueError(f"{path}: an entry begins with its front matter between two lines {FENCE!r}.")
+        raise ValueError(f"{path}: {what} begins with its front matter between two lines {FENCE!r}.")
     end = next(number for number, line in enumerate(lines[1:], 1) if line.strip() == FENCE)
     raw = _raw_values(lines[1:end], path)
-    known = (*TEXTS, *LISTS)
+    known = (*texts, *lists)
     if unknown := [key for key in raw if key not in known]:
         question = did_you_mean(unknown[0], known)
         raise ValueError(
-            f"{path}: there is no key {unknown[0]!r} in an entry.{question} Keys: {', '.join(known)}."
+            f"{path}: there is no key {unknown[0]!r} in {what}.{question} Keys: {', '.join(known)}."
         )
     if missing := [key for key in known if key not in raw]:
         raise ValueError(f"{path}: the key {missing[0]!r} is missing. Keys: {', '.join(known)}.")
-    texts = {key: _text(raw[key], key, path) for key in TEXTS}
-    lists = {key: _list(raw[key], key, path) for key in LISTS}
-    return texts, lists, "\n".join(lines[end + 1 :]).strip() + "\n"
+    return (
+        {key: _text(raw[key], key, path) for key in texts},
+        {key: _list(raw[key], key, path) for key in lists},
+        "\n".join(lines[end + 1 :]).strip() + "\n",
+    )
 
 
 def _raw_values(lines: list[str], path: Path) -> dict[str, str]:
@@ -58,7 +64,7 @@ def _raw_values(lines: list[str], path: Path) -> dict[str, str]:
         if line[0].isspace():
             if not key:
                 raise ValueError(
-                    f"{path}: the front matter begins with an indented line; expected 'term: …'."
+                    f"{path}: the front matter begins with an indented line; expected 'key: value'."
                 )
             values[key] = f"{values[key]} {line.strip()}".strip()
             continue
