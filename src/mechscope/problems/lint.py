@@ -93,6 +93,7 @@ def citations(text: str) -> set[tuple[str, str]]:
     >>> sorted(citations("It is known (Wang et al. 2023). Nanda and Lieberum (2022) differ (in part)."))
     [('Nanda and Lieberum', '2022'), ('Wang et al.', '2023')]
     """
+    text = " ".join(text.split())
     found = {(names, year) for names, year in _IN_TEXT.findall(text)}
     for bracket in _BRACKET.findall(text):
         for piece in bracket.split(";"):

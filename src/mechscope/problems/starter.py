@@ -34,7 +34,8 @@ def starter_of(problem: Problem) -> Callable[..., StartingPoint]:
     # Dataclasses look their module up there.
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    if not callable(found := getattr(module, FUNCTION, None)):
+    found = vars(module).get(FUNCTION)
+    if found is None:
         raise ValueError(
             f"{problem.starter} defines no function {FUNCTION}(seed), which measures the baseline."
         )
