@@ -54,13 +54,16 @@ def start(problem: Problem, folder: Path, today: datetime.date | None = None) ->
             f"{folder} exists already, and nothing in it was changed; work there, or choose another name with --folder."
         )
     check_folder(folder)
-    text = problem.file.read_text(encoding="utf-8")
     # The copy says which problem it is, because the folder may have any name.
-    copy = text.replace("---\n", f"---\nid: {problem.slug}\narea: {problem.area}\n", 1)
+    which = f"---\nid: {problem.slug}\narea: {problem.area}\n"
+    files = {
+        problem.file.name: problem.file.read_text(encoding="utf-8").replace("---\n", which, 1),
+        problem.starter.name: problem.starter.read_text(encoding="utf-8"),
+        NOTES: new_notes(problem.title, today or datetime.date.today()),
+    }
     with replacing_folder(folder) as new:
-        write_atomically(new / problem.file.name, copy)
-        write_atomically(new / problem.starter.name, problem.starter.read_text(encoding="utf-8"))
-        write_atomically(new / NOTES, new_notes(problem.title, today or datetime.date.today()))
+        for name, text in files.items():
+            write_atomically(new / name, text)
     return folder
 
 

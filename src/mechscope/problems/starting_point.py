@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,9 @@ class StartingPoint:
         return draw_figure(PageFigure("first_plot", figure, self.caption))
 
 
-def run_starter(starting_point: Callable[..., StartingPoint]) -> StartingPoint:
+def run_starter(
+    starting_point: Callable[..., StartingPoint], arguments: Sequence[str] | None = None
+) -> StartingPoint:
     """Run a starter as a script: print its baseline, and write first_plot.html and baseline.json beside the script.
 
     The command line may have `--seed N` (0 by default) and `--folder DIR`, to write somewhere else. A starter that
@@ -72,6 +74,7 @@ def run_starter(starting_point: Callable[..., StartingPoint]) -> StartingPoint:
 
     Args:
         starting_point: takes a seed.
+        arguments: the arguments of the command line; None means those of this process.
 
     Returns:
         What the starter measured.
@@ -81,16 +84,16 @@ def run_starter(starting_point: Callable[..., StartingPoint]) -> StartingPoint:
     parser = argparse.ArgumentParser(description=starting_point.__globals__.get("__doc__"))
     parser.add_argument("--seed", type=int, default=0, help="decides what is random (default: 0)")
     parser.add_argument("--folder", type=Path, help="where to write (default: beside the script)")
-    arguments = parser.parse_args()
-    folder = arguments.folder or (script.parent if is_own else Path.cwd())
-    found = starting_point(arguments.seed)
+    given = parser.parse_args(arguments)
+    folder = given.folder or (script.parent if is_own else Path.cwd())
+    found = starting_point(given.seed)
     drawn = found.drawn()
     shown = {words: number(value) for words, value in found.baseline.items()}
     page = render_page(TEMPLATE, drawing=figure_html(drawn), baseline=shown)
     write_atomically(folder / PLOT, f"{page}\n")
     source = script.read_text(encoding="utf-8") if script.is_file() else ""
     write_measurement(
-        folder / FILE, found.baseline, arguments.seed, drawn, source, at_most=MOST_BYTES_OF_A_READER
+        folder / FILE, found.baseline, given.seed, drawn, source, at_most=MOST_BYTES_OF_A_READER
     )
     console = Console(highlight=False)
     for words, value in shown.items():
