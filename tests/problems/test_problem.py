@@ -56,5 +56,5 @@ def test_mistakes_are_named(tmp_path: Path, values: dict[str, str], message: str
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "training" / "empty").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"empty/problem\.md"):
+    with pytest.raises(FileNotFoundError, match=r"empty has no problem\.md"):
         read_problem(tmp_path / "training" / "empty")

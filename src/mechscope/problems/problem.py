@@ -114,7 +114,7 @@ def read_problem(folder: Path) -> Problem:
     """Read a folder of the catalogue.
 
     Raises:
-        OSError: if problem.md cannot be read.
+        FileNotFoundError: if it has no problem.md.
         ValueError: names the file, the key and what was expected.
     """
     slug, area, path = folder.name, folder.parent.name, folder / "problem.md"
@@ -123,6 +123,8 @@ def read_problem(folder: Path) -> Problem:
     if area not in AREAS:
         question = did_you_mean(area, AREAS)
         raise ValueError(f"{folder}: {area!r} is no area.{question} Areas: {', '.join(AREAS)}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no problem.md; write one, or remove the folder.")
     return _parse(path, slug, area)
 
 
