@@ -11,8 +11,11 @@ import pytest
 
 from mechscope.pages.site import Backlink, Site, SitePage, SiteRoom, collect_site
 from mechscope.problems.listing import all_problems, find_problem
+from mechscope.problems.measurement import FILE
 from mechscope.problems.problem import AREAS, COMPUTE, RATINGS, STATUSES, Problem
+from mechscope.problems.report import report_page
 from mechscope.problems.site_pages import problem_route
+from mechscope.problems.started import read_started, start
 from mechscope.problems.starter import shipped_measurement
 from mechscope.web.rendering import render_site_page
 from mechscope.web.static_site import build_site
@@ -135,6 +138,29 @@ def test_the_list_is_filtered_from_a_disk(tmp_path: Path, browser: Any, site: Si
     page.get_by_role("link", name="Training dynamics").click()
     page.wait_for_selector(".problem-filters:not([hidden])")
     check(lambda problem: problem.area == "training", "#area=training")
+    assert watched.problems == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
+    page.close()
+
+
+def test_a_report_loads_nothing_and_draws_its_figures(tmp_path: Path, browser: Any) -> None:
+    folders: list[Path] = []
+    for problem in list(all_problems().values())[:2]:
+        folders.append(start(problem, tmp_path / problem.slug))
+        (folders[-1] / FILE).write_bytes((problem.folder / FILE).read_bytes())
+    with (folders[0] / "notes.md").open("a", encoding="utf-8") as notes:
+        notes.write("\n<img src='https://example.com/a.png' onerror='document.title = 1'>\n")
+    report = tmp_path / "report.html"
+    report.write_text(report_page([read_started(folder) for folder in folders]), encoding="utf-8")
+    watched = WatchedPage(browser, viewport={"width": 360, "height": 740})
+    page = watched.page
+    page.goto(report.as_uri())
+    for number in (1, 2):
+        page.locator(f"#figure-plot-{number} .plot").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#figure-plot-{number} .main-svg")
+    assert "onerror='document.title" in page.inner_text("#problem-1")
+    assert page.title() == "Work on open problems · mechscope"
+    page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
     assert watched.problems == []
     assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
     page.close()

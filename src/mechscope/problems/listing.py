@@ -40,6 +40,9 @@ def all_problems() -> Mapping[str, Problem]:
 def find_problem(name: str) -> Problem:
     """The problem with an id or a title, whatever its case, and with spaces, hyphens or underscores.
 
+    >>> find_problem("What picks the frequencies").slug
+    'what-picks-the-frequencies'
+
     Raises:
         KeyError: for an unknown name; suggests similar ones.
     """
@@ -72,6 +75,9 @@ def select(
         status: a key of `STATUSES`.
         compute: a key of `COMPUTE`.
         words: words that the text must have; the best match comes first.
+
+    >>> {problem.area for problem in select(rating="A", words="frequencies survive")}
+    {'training'}
     """
     found = search(words) if words else list(all_problems().values())
     return [

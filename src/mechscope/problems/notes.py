@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mechscope.pages.formatting import day_in_words
 
-TEMPLATE = Path(__file__).parent / "notes.md"
+TEMPLATE = Path(__file__).parent / "templates" / "notes.md"
 NOTES = "notes.md"
 _HEADING = re.compile(r"## +(.+?)\s*")
 _FENCE = re.compile(r"\s*(```|~~~)")

@@ -22,7 +22,11 @@ def starter_source(problem: Problem) -> str:
 
 
 def starter_of(problem: Problem) -> Callable[..., StartingPoint]:
-    """The function `starting_point` of the starter.
+    """The function `starting_point` of the starter, which takes a seed.
+
+    >>> from mechscope.problems.listing import find_problem
+    >>> starter_of(find_problem("what-picks-the-frequencies")).__name__
+    'starting_point'
 
     Raises:
         ValueError: if the script defines no such function.

@@ -26,7 +26,16 @@ MOST_NUMBERS = 4
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Where work on a problem starts: the numbers to beat, and a first figure."""
+    """Where work on a problem starts: the numbers to beat, and a first figure.
+
+    Raises:
+        ValueError: for a number that is not finite, more than four of them, or a figure without a title or caption.
+
+    >>> from mechscope import viz
+    >>> figure = viz.curves([0, 1], {"loss": [3.2, 2.9]}, title="Loss", x_title="step", y_title="loss (nats)")
+    >>> StartingPoint({"last loss (nats)": 2.9}, figure, "It falls from 3.2 to 2.9 nats.").baseline
+    {'last loss (nats)': 2.9}
+    """
 
     baseline: Mapping[str, float]
     """One to four numbers. Each key says in words what is measured, with its unit: "loss without layer 3 (nats)"."""
