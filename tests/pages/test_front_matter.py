@@ -20,7 +20,10 @@ see: [ov-circuit,
   attention-head]
 exercises: [03.induction_score]
 labs: ["03", "04"]
-papers: ["Elhage et al. (2021), A mathematical framework, section 2"]
+papers:
+  - "Elhage et al. (2021), A mathematical framework: section 2"
+  - Olsson et al. (2022), on two
+    lines - with a dash  # and a comment
 ---
 ## Why you should care
 """
@@ -48,7 +51,10 @@ def test_texts_and_lists() -> None:
         "see": ("ov-circuit", "attention-head"),
         "exercises": ("03.induction_score",),
         "labs": ("03", "04"),
-        "papers": ("Elhage et al. (2021), A mathematical framework, section 2",),
+        "papers": (
+            "Elhage et al. (2021), A mathematical framework: section 2",
+            "Olsson et al. (2022), on two lines - with a dash",
+        ),
     }
     assert rest == "## Why you should care\n"
 
@@ -74,6 +80,10 @@ def test_yaml_reads_the_same() -> None:
         ('"QK: what a head looks for"', "QK: what a head looks for", "term needs quotes"),
         ('"QK: what a head looks for"', "[a]", "term is one text"),
         ('"QK: what a head looks for"', "", "term is empty"),
+        ("before: []", "before:\n  - [a]", "before needs quotes around '\\[a\\]'"),
+        ("before: []", "before:\n  - a\n  - a", "before lists 'a' twice"),
+        ("before: []", "before:\n  a", r"before is a list such as \[a, b\]"),
+        ("term: ", "term:\n  - ", "term is one text, not a list"),
         ("before: []", "before", "expected 'key: value'"),
     ],
 )
