@@ -15,6 +15,7 @@ from mechscope.problems.starter import ship_measurement, shipped_measurement, st
 from tests.problems.made import STARTER, made_problem
 from tests.shipped_figures import assert_close, check_alike, check_figure
 
+
 def check_starter(problem: Problem) -> None:
     shipped = shipped_measurement(problem)
     assert shipped is not None, f"run python -m mechscope.problems.draw {problem.slug}"
@@ -25,7 +26,7 @@ def check_starter(problem: Problem) -> None:
 
 
 def test_a_starter_measures_what_is_shipped() -> None:
-    check_starter(find_problem("what-picks-the-frequencies"))
+    check_starter(find_problem("which-heads-does-mini-gelu-2l-need"))
 
 
 @pytest.mark.slow

@@ -101,7 +101,7 @@ def test_a_starter_of_the_catalogue_writes_to_this_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    problem = find_problem("what-picks-the-frequencies")
+    problem = find_problem("which-heads-does-mini-gelu-2l-need")
     before = sorted(path.name for path in problem.folder.iterdir())
     run_starter(starter_of(problem), [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["baseline.json", "first_plot.html"]

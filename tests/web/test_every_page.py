@@ -17,7 +17,7 @@ EXAMPLES = (
     "circuits/published/docstring/",
     "course/00/",
     "glossary/cherry-picking/",
-    "problems/what-picks-the-frequencies/",
+    "problems/memory-after-grokking/",
 )
 ALIKE = ("circuits/planted/", "circuits/published/", "course/", "glossary/", "problems/")
 OPENED = [

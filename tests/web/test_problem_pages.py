@@ -22,7 +22,7 @@ from mechscope.web.static_site import build_site
 from tests.browser import WatchedPage
 from tests.web.pages import PAGE
 
-ID = "what-picks-the-frequencies"
+ID = "memory-after-grokking"
 
 
 @pytest.fixture(scope="module")

@@ -125,6 +125,11 @@ def _scalar(raw: str, key: str, path: Path) -> str:
         return re.sub(r"\\(.)", r"\1", raw[1:-1])
     if len(raw) > 1 and raw[0] == raw[-1] == "'":
         return raw[1:-1].replace("''", "'")
-    if _NOT_TEXT.fullmatch(raw) or ": " in raw or raw.endswith(":") or raw[:1] in tuple("&*!|>%@`\"'[]{}?-,#"):
+    if (
+        _NOT_TEXT.fullmatch(raw)
+        or ": " in raw
+        or raw.endswith(":")
+        or raw[:1] in tuple("&*!|>%@`\"'[]{}?-,#")
+    ):
         raise ValueError(f'{path}: {key} needs quotes around {raw!r}: "{raw}".')
     return raw

@@ -40,8 +40,8 @@ def all_problems() -> Mapping[str, Problem]:
 def find_problem(name: str) -> Problem:
     """The problem with an id or a title, whatever its case, and with spaces, hyphens or underscores.
 
-    >>> find_problem("What picks the frequencies").slug
-    'what-picks-the-frequencies'
+    >>> find_problem("Memory after grokking").slug
+    'memory-after-grokking'
 
     Raises:
         KeyError: for an unknown name; suggests similar ones.
@@ -76,7 +76,7 @@ def select(
         compute: a key of `COMPUTE`.
         words: words that the text must have; the best match comes first.
 
-    >>> {problem.area for problem in select(rating="A", words="frequencies survive")}
+    >>> {problem.area for problem in select(rating="A", words="mirror images")}
     {'training'}
     """
     found = search(words) if words else list(all_problems().values())

@@ -25,7 +25,7 @@ def starter_of(problem: Problem) -> Callable[..., StartingPoint]:
     """The function `starting_point` of the starter, which takes a seed.
 
     >>> from mechscope.problems.listing import find_problem
-    >>> starter_of(find_problem("what-picks-the-frequencies")).__name__
+    >>> starter_of(find_problem("memory-after-grokking")).__name__
     'starting_point'
 
     Raises:
