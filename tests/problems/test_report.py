@@ -35,7 +35,7 @@ def test_a_page_says_what_was_found_and_what_is_missing(catalogue: Path, tmp_pat
     assert "Training dynamics · rated A (a weekend)" in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "<script>alert(1)" not in page
     assert "<math" in page and "<h2>Mine</h2>" in page
-    assert page.index("It falls,") < page.index("Number to beat (seed 0)") < page.index("It is &lt;b&gt;2")
+    assert page.index("It falls,") < page.index("Baseline (seed 0)") < page.index("It is &lt;b&gt;2")
     assert page.count('class="plot-data"') == 1 and "It rises to 5.0 nats." in page
     assert "def starting_point(seed: int = 0) -&gt; StartingPoint:" in page
     assert "has changed since it last ran" not in page
