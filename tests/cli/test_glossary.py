@@ -9,6 +9,7 @@ import pytest
 from mechscope.cli.main import main
 from mechscope.glossary.demo import has_demo
 from mechscope.glossary.entry import SECTIONS, all_entries
+from mechscope.glossary.live import LIVE
 
 
 @pytest.fixture(autouse=True)
