@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from rich.console import Console
 
+import mechscope
 from mechscope.course.unit import find_exercises
 from mechscope.glossary.demo import demo_names, function_name, has_demo
 from mechscope.glossary.draw import shipped_figure
@@ -18,7 +20,30 @@ from mechscope.near_names import did_you_mean
 from mechscope.pages.markdown import lesson_html
 from mechscope.pages.repeated_prose import repetitions
 
+COMMON = frozenset(
+    {
+        "AI",
+        "ASCII",
+        "BERT",
+        "GB",
+        "GPT",
+        "HTML",
+        "HookedTransformer",
+        "IO",
+        "JSON",
+        "LD",
+        "MNIST",
+        "SmolLM2",
+        "UTF",
+    }
+)
+"""Words in capitals that need no entry: names of models, data and file formats, and roles that a lesson names."""
 FEWEST_WORDS, MOST_WORDS = 90, 260
+_ABBREVIATION = re.compile(r"\b[A-Z][a-z]*[A-Z][A-Za-z0-9]*\b")
+_NO_PROSE = re.compile(
+    r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|\{[{%].*?[%}]\}|\[\[.*?\]\]|\(Mc|\bMc", re.DOTALL
+)
+"""What is not prose: code, formulas, fields of a template and the beginning of a name such as McDougall."""
 
 
 def problems(entries: Mapping[str, Entry] | None = None) -> list[str]:
@@ -50,6 +75,41 @@ def demo_problems() -> list[str]:
         for entry in entries
         if has_demo(entry) and shipped_figure(entry) is None
     ]
+
+
+def unexplained(texts: Mapping[str, str], entries: Mapping[str, Entry] | None = None) -> list[str]:
+    """Abbreviations that a text uses and no entry explains, such as AUC: whoever meets one has to look it up.
+
+    >>> unexplained({"a lesson": "Its XQZ is high, and so is the KL divergence."})
+    ['a lesson uses XQZ, which no entry explains.']
+
+    Args:
+        texts: a text's name → Markdown; code and formulas in it do not count.
+        entries: slug → entry; None means the glossary.
+    """
+    entries = all_entries() if entries is None else entries
+    known = {
+        word for entry in entries.values() for name in entry.names for word in _ABBREVIATION.findall(name)
+    }
+    found: list[str] = []
+    for where, text in texts.items():
+        used = dict.fromkeys(_ABBREVIATION.findall(_NO_PROSE.sub(" ", text)))
+        found += [
+            f"{where} uses {word}, which no entry explains."
+            for word in used
+            if word not in known | COMMON and word.removesuffix("s") not in known
+        ]
+    return found
+
+
+def all_texts() -> dict[str, str]:
+    """The lessons of all steps and units and the entries, each with a name that tells where it is."""
+    package = Path(mechscope.__path__[0])
+    lessons = [*package.glob("labs/*/lesson.md"), *package.glob("course/units/*/lesson.md")]
+    texts = {
+        path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in sorted(lessons)
+    }
+    return texts | {entry.slug: entry.text for entry in all_entries().values()}
 
 
 def words_of(entry: Entry) -> list[str]:
@@ -116,7 +176,7 @@ def _name_clashes(entries: Mapping[str, Entry]) -> Iterator[str]:
 def main() -> int:
     """Print every problem; exits with 1 if there is one."""
     console = Console(highlight=False)
-    found = [*problems(), *demo_problems()]
+    found = [*problems(), *demo_problems(), *unexplained(all_texts())]
     for problem in found:
         console.print(problem, markup=False, soft_wrap=True)
     console.print(f"{len(all_entries())} entries, {len(found)} problem{'s' * (len(found) != 1)}.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,12 @@ def find_rooms() -> list[SiteRoom]:
                 importlib.import_module(f"mechscope.{module.parent.name}.{ROOM_MODULE}").site_pages()
             )
     return rooms
+
+
+@cache
+def known_terms() -> tuple[Term, ...]:
+    """The terms that the rooms of the package explain, for pages that are not part of a site."""
+    return tuple(term for room in find_rooms() for term in room.terms)
 
 
 def _add(collected: dict[str, Any], new: Mapping[str, Any], what: str) -> None:
