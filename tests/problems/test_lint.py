@@ -46,6 +46,7 @@ def text_with(**parts: str) -> str:
         ({"text": text_with(the_question=rf"$\nonsense$ {WORDS}")}, "cannot read the formula"),
         ({"text": text_with(what_is_known=WORDS)}, "“What is known” cites nothing"),
         ({"text": text_with(what_is_known=WORDS)}, "no sentence cites the source 'Doe et al. (2020)"),
+        ({"text": text_with(the_question=f"{WORDS} What is QXZ?")}, "one uses QXZ, which no entry explains."),
         ({"sources": "[]"}, "one cites Doe et al. (2020), which sources do not list."),
         ({"unit": '"06"'}, "one: there is no unit '06'; units are P"),
         ({"glossary": "[groking]"}, "one: the glossary has no entry groking. Did you mean grokking?"),

@@ -23,6 +23,7 @@ from mechscope.pages.repeated_prose import repetitions
 COMMON = frozenset(
     {
         "AI",
+        "AND",
         "ASCII",
         "BERT",
         "GB",
@@ -33,11 +34,15 @@ COMMON = frozenset(
         "JSON",
         "LD",
         "MNIST",
+        "NOT",
+        "OR",
         "SmolLM2",
         "UTF",
+        "XOR",
     }
 )
-"""Words in capitals that need no entry: names of models, data and file formats, and roles that a lesson names."""
+"""Words in capitals that need no entry: names of models, data and file formats, operations of logic, and roles that
+a lesson names."""
 FEWEST_WORDS, MOST_WORDS = 90, 260
 _ABBREVIATION = re.compile(r"\b[A-Z][a-z]*[A-Z][A-Za-z0-9]*\b")
 _NO_PROSE = re.compile(

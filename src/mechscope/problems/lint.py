@@ -14,6 +14,7 @@ from mechscope.checkpoints.listing import list_models
 from mechscope.course.unit import all_units
 from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.glossary.entry import all_entries
+from mechscope.glossary.lint import unexplained
 from mechscope.glossary.lint import words_of as words_of_entry
 from mechscope.near_names import did_you_mean
 from mechscope.pages.markdown import lesson_html
@@ -52,6 +53,7 @@ def mistakes(problems: Mapping[str, Problem] | None = None) -> list[str]:
         for problem in problems.values()
         if titles.count(problem.title.lower()) > 1
     ]
+    found += unexplained({problem.slug: f"{problem.title} {problem.text}" for problem in problems.values()})
     words = {f"the entry {entry.slug}": words_of_entry(entry) for entry in all_entries().values()}
     words |= {problem.slug: words_of(problem) for problem in problems.values()}
     return found + [
