@@ -48,9 +48,10 @@ def test_every_problem_has_a_small_page(site: Site) -> None:
 
 def test_entries_and_units_lead_back_to_the_problems(site: Site) -> None:
     problem = find_problem(ID)
-    link = f'Open problem: <a href="../../problems/{ID}/index.html">{problem.title}</a>'
+    link = f'<li><a href="../../problems/{ID}/index.html">{problem.title}</a></li>'
     for route in ("glossary/grokking/", "course/02/"):
-        assert link in render_site_page(site, site.pages[route], is_served=False)
+        page = render_site_page(site, site.pages[route], is_served=False)
+        assert page.count(link) == 1 and page.count("Open problems:") == 1
     for route in ("glossary/microscope-ai/", "course/p/"):
         assert link not in render_site_page(site, site.pages[route], is_served=False)
 

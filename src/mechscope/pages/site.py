@@ -112,7 +112,7 @@ class Backlink:
     title: str
     """What that page is called."""
     kind: str
-    """What that page is: "Open problem"."""
+    """The heading under which such links stand: "Open problems"."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from mechscope.problems.starter import shipped_measurement, starter_source
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
 ROUTE = "problems/"
-KIND = "Open problem"
+KIND = "Open problems"
 HOME = HomeEntry(
     "Open problems",
     "A question of your own for this weekend, or for longer: what is known, what would prove you wrong, and a script "
