@@ -1,4 +1,4 @@
-"""Open problems: questions that nobody has answered, each with a script that measures the number to beat."""
+"""Open problems: questions for a weekend or for longer, each with a script that measures the number to beat."""
 
 from mechscope.lazy import attach_stub
 

@@ -45,7 +45,7 @@ def site_pages() -> SiteRoom:
             _list,
             "Problems",
             scripts=("problems_page.js",),
-            summary="Questions without a published answer, each with a script to begin with.",
+            summary="Questions to work on, each with a script that measures where you start.",
         )
     ]
     for place, problem in enumerate(problems):
