@@ -17,8 +17,9 @@ EXAMPLES = (
     "circuits/published/docstring/",
     "course/00/",
     "glossary/cherry-picking/",
+    "problems/memory-after-grokking/",
 )
-ALIKE = ("circuits/planted/", "circuits/published/", "course/", "glossary/")
+ALIKE = ("circuits/planted/", "circuits/published/", "course/", "glossary/", "problems/")
 OPENED = [
     route
     for route in PAGES

@@ -114,6 +114,7 @@ def _dispatch(command: Command) -> int:
         Glossary,
         Models,
         Notebook,
+        Problems,
         Replications,
         Run,
         Sae,
@@ -171,6 +172,10 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.glossary import glossary
 
         return glossary(command)
+    if isinstance(command, Problems):
+        from mechscope.cli.problems import problems
+
+        return problems(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mechscope.glossary.front_matter import read_front_matter
 from mechscope.near_names import near_names
+from mechscope.pages.front_matter import read_front_matter
 
 ENTRIES = Path(__file__).parent / "entries"
 SECTIONS = {
@@ -23,6 +23,8 @@ SECTIONS = {
     "field": "The field",
 }
 """Folder → title, in the order in which the glossary is read."""
+TEXTS = ("term", "line")
+LISTS = ("aliases", "before", "see", "exercises", "labs", "papers")
 INTRODUCTIONS = {
     "maths": "What the other sections take for granted: vectors and their angles, probabilities and losses, and what "
     "training does to weights.",
@@ -104,7 +106,9 @@ def read_entry(path: Path) -> Entry:
         )
     if section not in SECTIONS:
         raise ValueError(f"{path}: {section!r} is no section. Sections: {', '.join(SECTIONS)}.")
-    texts, lists, text = read_front_matter(path.read_text(encoding="utf-8"), path)
+    texts, lists, text = read_front_matter(
+        path.read_text(encoding="utf-8"), path, texts=TEXTS, lists=LISTS, what="an entry"
+    )
     if len(texts["line"]) > LONGEST_LINE:
         raise ValueError(f"{path}: line has {len(texts['line'])} characters; at most {LONGEST_LINE} fit.")
     if len(lists["before"]) > MOST_BEFORE:

@@ -18,10 +18,12 @@ from mechscope.glossary.paths import reading_path
 from mechscope.labs.registry import LABS
 from mechscope.near_names import did_you_mean
 from mechscope.pages.markdown import lesson_html
+from mechscope.pages.repeated_prose import repetitions
 
 COMMON = frozenset(
     {
         "AI",
+        "AND",
         "ASCII",
         "BERT",
         "GB",
@@ -32,19 +34,21 @@ COMMON = frozenset(
         "JSON",
         "LD",
         "MNIST",
+        "NOT",
+        "OR",
         "SmolLM2",
         "UTF",
+        "XOR",
     }
 )
-"""Words in capitals that need no entry: names of models, data and file formats, and roles that a lesson names."""
+"""Words in capitals that need no entry: names of models, data and file formats, operations of logic, and roles that
+a lesson names."""
 FEWEST_WORDS, MOST_WORDS = 90, 260
 _ABBREVIATION = re.compile(r"\b[A-Z][a-z]*[A-Z][A-Za-z0-9]*\b")
 _NO_PROSE = re.compile(
     r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|\{[{%].*?[%}]\}|\[\[.*?\]\]|\(Mc|\bMc", re.DOTALL
 )
 """What is not prose: code, formulas, fields of a template and the beginning of a name such as McDougall."""
-REPEATED = 12
-"""So many words in a row that two entries share are a repetition."""
 
 
 def problems(entries: Mapping[str, Entry] | None = None) -> list[str]:
@@ -55,7 +59,9 @@ def problems(entries: Mapping[str, Entry] | None = None) -> list[str]:
     """
     entries = all_entries() if entries is None else entries
     found = [problem for entry in entries.values() for problem in _problems_of(entry, entries)]
-    return [*found, *_cycles(entries), *_repetitions(entries), *_name_clashes(entries)]
+    words = {entry.slug: words_of(entry) for entry in entries.values()}
+    repeated = [f"{slug} repeats {other}: “… {run} …”" for slug, other, run in repetitions(words)]
+    return [*found, *_cycles(entries), *repeated, *_name_clashes(entries)]
 
 
 def demo_problems() -> list[str]:
@@ -161,19 +167,6 @@ def _cycles(entries: Mapping[str, Entry]) -> Iterator[str]:
             if " → " in names and members not in seen:
                 seen.add(members)
                 yield str(error)
-
-
-def _repetitions(entries: Mapping[str, Entry]) -> Iterator[str]:
-    first: dict[tuple[str, ...], str] = {}
-    reported: set[tuple[str, str]] = set()
-    for entry in entries.values():
-        words = [re.sub(r"\W", "", word).lower() for word in words_of(entry)]
-        for start in range(len(words) - REPEATED + 1):
-            run = tuple(words[start : start + REPEATED])
-            other = first.setdefault(run, entry.slug)
-            if other != entry.slug and (other, entry.slug) not in reported:
-                reported.add((other, entry.slug))
-                yield f"{entry.slug} repeats {other}: “… {' '.join(run)} …”"
 
 
 def _name_clashes(entries: Mapping[str, Entry]) -> Iterator[str]:

@@ -33,7 +33,7 @@ HOME = HomeEntry(
     ROUTE,
 )
 ORDINARY = frozenset(
-    {"cache", "clock", "copying", "error", "feature", "head", "hook", "importance", "noise", "pizza"}
+    {"cache", "clock", "copying", "error", "feature", "head", "hook", "importance", "noise", "pizza", "rank"}
 )
 """Terms that are also ordinary words, so that lessons do not link them."""
 _LINK = re.compile(r'<a href="([a-z0-9-]+)">')
