@@ -34,7 +34,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
         {"decision tree": agreement, "always the commonest answer": commonest},
         title=f"A decision tree that asked each mystery model {ASKED:,} times",
         x_title="model",
-        y_title="the model's answer on other inputs (share)",
+        y_title="agreement on other inputs (share)",
         number_format=".3f",
         markers=[viz.Marker(NEEDED, "counts as solved", "y")],
     )

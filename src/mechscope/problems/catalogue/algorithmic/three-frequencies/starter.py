@@ -36,7 +36,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
         {"every set of three frequencies": ranked[every]},
         title="How well can three frequencies separate 113 answers?",
         x_title="share of sets with a larger margin",
-        y_title="margin of the right answer (1 is the height of a wave)",
+        y_title="margin (wave heights)",
         markers=[viz.Marker(learned, f"learned: {', '.join(map(str, keys))}", "y")],
     )
     return StartingPoint(
