@@ -7,7 +7,7 @@ from mechscope import dictionaries, viz
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.problems import StartingPoint, run_starter
 
-HOOK, LATENTS, K, STEPS, TOP = "blocks.0.mlp.hook_post", 256, 16, 300, 20
+HOOK, LATENTS, K, STEPS, TOP = "blocks.0.mlp.hook_post", 256, 16, 250, 20
 
 
 def activations(model: ms.HookedTransformer, modules: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,7 +27,7 @@ def purities(model: ms.HookedTransformer, seed: int) -> tuple[torch.Tensor, floa
     """For each feature the share of its strongest examples with the same token, and the error of the dictionary."""
     x, _ = activations(model, ("argparse.py", "datetime.py"))
     sae = dictionaries.build(dictionaries.TopKConfig(d_in=x.shape[1], d_sae=LATENTS, k=K), generator=seed)
-    config = dictionaries.TrainingConfig(steps=STEPS, lr=3e-3, lr_decay=100, seed=seed)
+    config = dictionaries.TrainingConfig(steps=STEPS, lr=4e-3, lr_decay=80, seed=seed)
     dictionaries.train(sae, dictionaries.TensorStream(x, batch_size=256, seed=seed), config, progress=False)
     test, tokens = activations(model, HELD_OUT_CODE)
     with torch.no_grad():
@@ -57,15 +57,15 @@ def starting_point(seed: int = 0) -> StartingPoint:
     )
     return StartingPoint(
         baseline={
-            "purity of the median feature, trained (share)": float(pure.median()),
-            "purity of the median feature, random twin (share)": float(pure_twin.median()),
+            "mean purity of features, trained (share)": float(pure.mean()),
+            "mean purity of features, random twin (share)": float(pure_twin.mean()),
             "variance unexplained, trained (share)": error,
             "variance unexplained, random twin (share)": error_twin,
         },
         figure=figure,
         caption=(
-            f"Of the {TOP} strongest examples of the median feature, {float(pure.median()):.0%} have the same token in "
-            f"the trained model and {float(pure_twin.median()):.0%} in its twin, whose weights are in random order."
+            f"Of the {TOP} strongest examples of a feature, {float(pure.mean()):.0%} have one token in common in the "
+            f"trained model, and {float(pure_twin.mean()):.0%} in its twin, whose weights are in random order."
         ),
     )
 

@@ -7,7 +7,7 @@ from mechscope import dictionaries, viz
 from mechscope.data.python_code import read_standard_library
 from mechscope.problems import StartingPoint, run_starter
 
-HOOK, LATENTS, STEPS, ROWS = "blocks.0.mlp.hook_post", 256, 350, 400
+HOOK, LATENTS, STEPS, ROWS = "blocks.0.mlp.hook_post", 256, 260, 400
 
 
 def neurons(name: str) -> torch.Tensor:
@@ -28,7 +28,7 @@ def shares(both: torch.Tensor, seed: int) -> torch.Tensor:
     """For each living latent, the first side's share of its decoder's length: 0 or 1 means exclusive."""
     config = dictionaries.CrosscoderConfig(d_in=both.shape[1], d_sae=LATENTS, n_layers=2, l1=1.0)
     crosscoder = dictionaries.build(config, generator=seed)
-    training = dictionaries.TrainingConfig(steps=STEPS, lr=1e-2, lr_decay=100, sparsity_warmup=80, seed=seed)
+    training = dictionaries.TrainingConfig(steps=STEPS, lr=1e-2, lr_decay=80, sparsity_warmup=60, seed=seed)
     stream = dictionaries.TensorStream(both, batch_size=256, seed=seed)
     dictionaries.train(crosscoder, stream, training, progress=False)
     with torch.no_grad():

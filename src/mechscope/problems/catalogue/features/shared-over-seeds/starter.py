@@ -8,7 +8,7 @@ from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.dictionaries.evaluation import feature_recovery
 from mechscope.problems import StartingPoint, run_starter
 
-HOOK, LATENTS, K, STEPS = "blocks.0.mlp.hook_post", 128, 8, 700
+HOOK, LATENTS, K, STEPS = "blocks.0.mlp.hook_post", 128, 8, 500
 SHARED = 0.7
 """A feature is shared if its partner in the best one-to-one matching has at least this cosine."""
 
@@ -32,7 +32,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
     test = activations(model, HELD_OUT_CODE, 150)
     shape = dictionaries.TopKConfig(d_in=x.shape[1], d_sae=LATENTS, k=K)
     pair = {name: dictionaries.build(shape, generator=2 * seed + i) for i, name in enumerate(("one", "two"))}
-    config = dictionaries.TrainingConfig(steps=STEPS, lr=1e-2, lr_decay=200, seed=seed)
+    config = dictionaries.TrainingConfig(steps=STEPS, lr=1e-2, lr_decay=150, seed=seed)
     dictionaries.train(pair, dictionaries.TensorStream(x, batch_size=256, seed=seed), config, progress=False)
     one, two = pair["one"], pair["two"]
     match = feature_recovery(two.W_dec.detach(), one.W_dec.detach())

@@ -29,7 +29,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
     used, unexplained = [], []
     for k in ACTIVE:
         sae = dictionaries.build(dictionaries.TopKConfig(d_in=x.shape[1], d_sae=SIZE, k=k), generator=seed)
-        config = dictionaries.TrainingConfig(steps=300, lr=5e-3, lr_decay=100, seed=seed)
+        config = dictionaries.TrainingConfig(steps=220, lr=1e-2, lr_decay=80, seed=seed)
         dictionaries.train(
             sae, dictionaries.TensorStream(x, batch_size=256, seed=seed), config, progress=False
         )

@@ -9,7 +9,7 @@ from mechscope.problems import StartingPoint, run_starter
 
 HOOK = "blocks.0.mlp.hook_post"
 SIZES = (64, 128, 256, 512)
-ROWS, K, STEPS = 400, 16, 200
+ROWS, K, STEPS = 400, 16, 150
 
 
 def unexplained(x: torch.Tensor, test: torch.Tensor, seed: int) -> list[float]:
@@ -20,7 +20,7 @@ def unexplained(x: torch.Tensor, test: torch.Tensor, seed: int) -> list[float]:
         )
         for size in SIZES
     }
-    config = dictionaries.TrainingConfig(steps=STEPS, lr=3e-3, lr_decay=60, seed=seed)
+    config = dictionaries.TrainingConfig(steps=STEPS, lr=5e-3, lr_decay=50, seed=seed)
     dictionaries.train(
         trained, dictionaries.TensorStream(x, batch_size=256, seed=seed), config, progress=False
     )

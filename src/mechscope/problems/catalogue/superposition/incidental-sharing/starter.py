@@ -5,8 +5,8 @@ import torch
 from mechscope import viz
 from mechscope.problems import StartingPoint, run_starter
 
-FEATURES, NEURONS, NETWORKS = 32, 64, 10
-STEPS, PENALTY, BATCH = 700, 0.02, 128
+FEATURES, NEURONS, NETWORKS = 32, 64, 8
+STEPS, PENALTY, BATCH = 600, 0.02, 96
 
 
 def shared_neurons(together: float, seed: int) -> torch.Tensor:

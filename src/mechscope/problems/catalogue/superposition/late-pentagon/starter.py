@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from mechscope import viz
 from mechscope.problems import StartingPoint, run_starter
 
-NETWORKS, FEATURES, DENSITY = 800, 5, 0.05
+NETWORKS, FEATURES, DENSITY = 500, 5, 0.05
 STEPS, BATCH = 1000, 128
 
 
