@@ -25,11 +25,11 @@ def starting_point(seed: int = 0) -> StartingPoint:
         variance = target.var(1)
         # The honest rival: the most important values exactly, a constant for each of the others.
         ratios.append(float((importance * error).sum() / (importance * variance)[room:].sum()))
-        computed.append(int((error < 0.5 * variance).sum()))
+        computed.append(int((error < 0.25 * variance).sum()))
     density = np.array(group.group.density)
     figure = viz.curves(
         density,
-        {"values computed (error below half of the variance)": computed},
+        {"values computed (error below a quarter of the variance)": computed},
         title=f"{n} absolute values, {group.group.n_hidden} neurons",
         x_title="density (probability that an input is not zero)",
         y_title="absolute values computed",

@@ -1,7 +1,8 @@
 """Do the embeddings of tokens that occur near each other overlap less than others?"""
 
+import numpy as np
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 import mechscope as ms
 from mechscope import viz
@@ -35,7 +36,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
     # How often two tokens are near each other, compared with chance.
     expected = 2 * NEAR * counts[known][upper[0]] * counts[known][upper[1]] / len(ids)
     lift = near / expected
-    rank = float(spearmanr(lift, overlap).statistic)
+    rank = float(np.corrcoef(rankdata(lift), rankdata(overlap))[0, 1])
 
     generator = torch.Generator().manual_seed(seed)
     R = torch.nn.functional.normalize(torch.randn(len(known), E.shape[1], generator=generator), dim=1)

@@ -1,7 +1,8 @@
 """How many neurons does a second seed of the model have as well, and can the first model tell which?"""
 
+import numpy as np
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 import mechscope as ms
 from mechscope import viz
@@ -37,7 +38,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
 
     # One guess from the first model alone: neurons with heavy tails have a meaning, and so a partner.
     x = (one - one.mean(0)) / one.std(0)
-    guess = float(spearmanr(x.pow(4).mean(0), excess).statistic)
+    guess = float(np.corrcoef(rankdata(x.pow(4).mean(0)), rankdata(excess))[0, 1])
     quantiles = torch.linspace(0, 1, len(best))
     figure = viz.curves(
         quantiles,
