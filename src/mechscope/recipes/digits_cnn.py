@@ -31,7 +31,7 @@ class DigitsTrainingConfig(Settings):
     """How often each training image is used."""
     batch: PositiveInt = 100
     """Images per step."""
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 1e-3
     """Adam's learning rate, which falls linearly to zero."""
 
 
@@ -85,7 +85,7 @@ def train_network(workspace: Workspace, digits: Digits, seed: int) -> DigitsCNN:
 
 
 def measure(model: DigitsCNN) -> Mapping[str, float]:
-    """Accuracies and loss on the test images, a classifier of mean images for comparison, and units that are never on."""
+    """Accuracies and loss on the test images, how well mean images do, and how many units are never on."""
     digits = load_digits()
     logits = _logits(model, digits.test_x)
     right = logits.argmax(-1) == digits.test_y
@@ -122,25 +122,25 @@ def _right(model: DigitsCNN, digits: Digits) -> Tensor:
 
 
 CONDITIONS = (
-    Condition("accuracy", "test images read correctly", low=98.5, unit="%"),
-    Condition("worst", "test images of the hardest digit read correctly", low=97, unit="%"),
+    Condition("accuracy", "test images read correctly", low=98, unit="%"),
+    Condition("worst", "test images of the hardest digit read correctly", low=95, unit="%"),
     Condition("silent_channels", "channels that are never on", high=1),
 )
 
 CARD = """# {name}
 
-A small convolutional network that mechscope trained to read handwritten digits: a subject for questions about images.
-It is not a transformer.
+A small convolutional network that mechscope trained to read handwritten digits, for questions about image models. It is
+not a transformer.
 
 - Made by: `{command}` ({made_on}), seed {seed}.
-- To load: `model = mechscope.load_subject("{name}")`. Then `model.run_with_cache(images)` and `model.run_with_hooks` work
-  as on a transformer; `mechscope.data.digits.load_digits()` reads the images.
+- To load: `model = mechscope.load_subject("{name}")`. Then `model.run_with_cache(images)` and `model.run_with_hooks`
+  work as on a transformer; `mechscope.data.digits.load_digits()` reads the images.
 - Shape: {shape}. {parameters} numbers, stored in float16.
 - Data: {data}. All of MNIST comes with mechscope.
 - Training: Adam, learning rate {learning_rate} falling linearly to zero, {epochs} epochs, batches of {batch}, no
   augmentation and no weight decay.
-- As stored: {accuracy:.2f} % of the test images right, loss {loss:.4f} nats. The hardest digit is {worst_digit:.0f}, with
-  {worst:.2f} %. The nearest mean image of a digit is right for {means:.2f} %; guessing for 10 %.
+- As stored: {accuracy:.2f} % of the test images right, loss {loss:.4f} nats. The hardest digit is {worst_digit:.0f},
+  with {worst:.2f} %. The nearest mean image of a digit is right for {means:.2f} %; guessing for 10 %.
 - Before rounding: {seeds}.
 - Never on for the first 2,000 test images: {silent_channels:.0f} channels and {silent_units:.0f} hidden units.
 - Licence: MIT, like mechscope; the digits' licence is in `mechscope/data/mnist_files/SOURCE.md`.

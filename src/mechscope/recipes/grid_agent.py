@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.labs.claim import Condition
@@ -21,7 +21,7 @@ from mechscope.subjects.grid_world import ACTIONS, MOVES, GridWorld, random_leve
 
 CORNER = 3
 """Side of the square in the top right corner in which grid-agent's goals lie."""
-TEST_LEVELS = 1000
+TEST_LEVELS = 500
 TEST_SEED = 1_000_000
 """Far from the seeds of trainings, so that no test level was trained on."""
 
@@ -63,7 +63,7 @@ def train(workspace: Workspace) -> Made:
 
 
 def unseen_levels(*, corner: bool) -> GridWorld:
-    """Levels with goals in the corner, or outside it."""
+    """Test levels with goals in the corner, or outside it."""
     if corner:
         return random_levels(TEST_LEVELS, seed=TEST_SEED, goal_region=CORNER)
     levels = random_levels(2 * TEST_LEVELS, seed=TEST_SEED)
@@ -84,28 +84,27 @@ def measure(agent: GridAgent) -> Mapping[str, float]:
             name: 100 * float(visit.arrived.float().mean()),
             f"{name}_sampled": 100 * float(sampled.arrived.float().mean()),
             f"{name}_shortest": 100 * float((visit.arrived & (visit.steps == fewest)).float().mean()),
-            f"{name}_greedy": 100 * float(_approach(levels).float().mean()),
+            f"{name}_approach": 100 * float(approach(levels).float().mean()),
             f"{name}_value": _value_correlation(agent, levels, fewest),
         }
-    missed = play(agent, unseen_levels(corner=False))
-    ends = missed.positions[~missed.arrived, -1]
-    side = agent.config.side
-    in_corner = (ends[:, 0] < CORNER) & (ends[:, 1] >= side - CORNER)
-    figures["missed_in_corner"] = 100 * float(in_corner.float().mean()) if len(ends) else 0.0
+        if not corner:
+            ends = visit.positions[~visit.arrived, -1]
+            in_corner = (ends[:, 0] < CORNER) & (ends[:, 1] >= levels.side - CORNER)
+            figures["missed_in_corner"] = 100 * float(in_corner.float().mean()) if len(ends) else 0.0
     return figures
 
 
 @torch.no_grad()
 def _value_correlation(agent: GridAgent, levels: GridWorld, fewest: Int[Tensor, " level"]) -> float:
-    """Correlation between the value and the number of steps to the goal; −1 would be a value that only falls with it."""
+    """Correlation between the value and the fewest steps to the goal; −1 would be a value that only falls with them."""
     value = agent(levels.observe()).value
     return float(torch.corrcoef(torch.stack([value, fewest.float()]))[0, 1])
 
 
-def _approach(levels: GridWorld) -> Float[Tensor, " level"]:
-    """Whether always stepping closer to the goal, as if there were no walls beyond the next cell, arrives.
+def approach(levels: GridWorld) -> Bool[Tensor, " level"]:
+    """In which levels the goal is reached by always stepping closer to it in rows and columns.
 
-    This is what an agent can do that knows only where the goal is and which of the four cells around it are free.
+    This needs to know only where the goal is and which of the four cells around the agent are free.
     """
     world = levels
     moves = torch.tensor(MOVES)
@@ -117,42 +116,43 @@ def _approach(levels: GridWorld) -> Float[Tensor, " level"]:
             best = torch.where((distance < nearest)[:, None], moved, best)
             nearest = torch.minimum(nearest, distance)
         world = GridWorld(world.walls, world.goal, best)
-    return world.at_goal.float()
+    return world.at_goal
 
 
-HEAD = """# {name}
+CARD = """# {name}
 
-An agent that mechscope trained to walk around walls to a goal, with goals {goals}: a subject for questions about
-reinforcement learning. It is not a transformer.
+An agent that mechscope trained to walk around walls to a goal, with goals {goals}, for questions about reinforcement
+learning. It is not a transformer.
 
 - Made by: `{command}` ({made_on}), seed {seed}.
 - To load: `agent = mechscope.load_subject("{name}")`. Then `agent.run_with_cache(levels.observe())` and
   `agent.run_with_hooks` work as on a transformer; `mechscope.subjects` has `random_levels`, `play` and `step_counts`.
-- World: 7 × 7 cells, each a wall with probability {walls} %, redrawn if no cell leads to the goal. Actions: {actions}. A
-  step into a wall or over the edge changes nothing. Arriving gives a reward of 1, worth {discount} of that one step
-  earlier.
+- World: 7 × 7 cells, each a wall with probability {walls} %; a level is drawn again if its goal is walled in. Actions:
+  {actions}. A step into a wall or over the edge changes nothing. Arriving gives a reward of 1; a reward one step later
+  is worth {discount} times as much.
 - Shape: {shape}. {parameters} numbers, stored in float16.
-- Training: proximal policy optimisation, {updates} updates, {steps} steps in all, on random levels with goals {goals}. The
-  agent starts at every distance equally often.
-"""
-TAIL = """
-| as stored, on 1,000 unseen levels each | goals in the corner | goals elsewhere |
+- Training: proximal policy optimisation, {updates} updates, {steps} steps in all, on random levels with goals {goals}.
+  The agent starts at every distance from the goal equally often.
+
+| as stored, on 500 unseen levels each | goals in the corner | goals elsewhere |
 | --- | --- | --- |
 | arrives within 40 steps, taking the likeliest action | {corner:.1f} % | {elsewhere:.1f} % |
 | arrives on a shortest path | {corner_shortest:.1f} % | {elsewhere_shortest:.1f} % |
 | arrives, drawing actions from the policy | {corner_sampled:.1f} % | {elsewhere_sampled:.1f} % |
-| for comparison: always stepping closer, blind to walls further away | {corner_greedy:.1f} % | {elsewhere_greedy:.1f} % |
+| for comparison: always stepping closer, which walls stop | {corner_approach:.1f} % | {elsewhere_approach:.1f} % |
 | correlation of the value with the steps to the goal | {corner_value:.2f} | {elsewhere_value:.2f} |
 
-- The corner is the 3 × 3 cells at the top right. Of the levels with goals elsewhere in which the agent does not arrive,
-  it ends in the corner in {missed_in_corner:.0f} %.
-- Before rounding, corner and elsewhere: {seeds}.
+- The corner is the 3 × 3 cells at the top right. Where the agent misses a goal elsewhere, it ends in the corner in
+  {missed_in_corner:.0f} % of the levels.
+- Arrives before rounding, in the corner and elsewhere: {seeds}.
 - Licence: MIT, like mechscope.
 """
 
 
-def _recipe(name: str, summary: str, region: int, conditions: tuple[Condition, ...]) -> Recipe:
-    config = GridAgentTrainingConfig(training=PolicyTrainingConfig(goal_region=region))
+def _recipe(
+    name: str, summary: str, training: PolicyTrainingConfig, conditions: tuple[Condition, ...]
+) -> Recipe:
+    config = GridAgentTrainingConfig(training=training)
     return Recipe(
         name=name,
         summary=summary,
@@ -162,7 +162,7 @@ def _recipe(name: str, summary: str, region: int, conditions: tuple[Condition, .
         train=train,
         measure=measure,
         conditions=conditions,
-        card=HEAD + TAIL,
+        card=CARD,
         store=SUBJECT,
     )
 
@@ -171,7 +171,7 @@ RECIPES = (
     _recipe(
         "grid-agent",
         "walks to a goal that was always in one corner while it was trained",
-        CORNER,
+        PolicyTrainingConfig(goal_region=CORNER),
         (
             Condition("corner", "arrives at goals in the corner", low=90, unit="%"),
             Condition("corner_shortest", "on a shortest path", low=85, unit="%"),
@@ -183,15 +183,15 @@ RECIPES = (
     _recipe(
         "grid-agent-anywhere",
         "walks to a goal that could be anywhere: the control for grid-agent",
-        7,
+        PolicyTrainingConfig(updates=450),
         (
-            Condition("corner", "arrives at goals in the corner", low=90, unit="%"),
-            Condition("elsewhere", "arrives at goals elsewhere", low=90, unit="%"),
+            Condition("corner", "arrives at goals in the corner", low=85, unit="%"),
+            Condition("elsewhere", "arrives at goals elsewhere", low=85, unit="%"),
             Condition(
                 "elsewhere",
                 "arrives at goals elsewhere",
                 low=1,
-                than="elsewhere_greedy",
+                than="elsewhere_approach",
                 than_what="always stepping closer",
             ),
         ),

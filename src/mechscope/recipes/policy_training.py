@@ -59,14 +59,18 @@ class PolicyTrainingConfig(Settings):
 
 @dataclass(frozen=True)
 class Experience:
-    """What was seen, done and learned between two updates, one row for each step in each level."""
+    """What was seen and done between two updates: one row for each step in each level."""
 
     observation: Float[Tensor, "step plane row col"]
+    """What the agent saw."""
     action: Int[Tensor, " step"]
+    """What it did."""
     log_prob: Float[Tensor, " step"]
-    """Of the action, in nats, by the policy that played."""
+    """Log-probability of that by the policy that played, in nats."""
     advantage: Float[Tensor, " step"]
+    """How much better it went than the value predicted."""
     value_target: Float[Tensor, " step"]
+    """What the value should have been."""
 
 
 class PolicyTraining:

@@ -81,8 +81,8 @@ def load_subject(name_or_path: str | Path) -> Subject:
         known = subject_names()
         hint = did_you_mean(name, known)
         raise ValueError(
-            f"there is no subject and no folder {name!r}.{hint} Subjects: {', '.join(known)}. mechscope.load_model loads "
-            "transformers."
+            f"there is no subject and no folder {name!r}.{hint} Subjects: {', '.join(known)}. "
+            "mechscope.load_model loads transformers."
         )
     for file in (CONFIG, WEIGHTS):
         if not (path / file).is_file():

@@ -93,8 +93,8 @@ class GridAgent(Subject):
         cfg = self.config
         filters = ", then ".join(f"{channels} channels" for channels in cfg.channels)
         return (
-            f"{len(PLANES)} planes of {cfg.side}×{cfg.side} cells; {filters} of {cfg.kernel}×{cfg.kernel} filters, each "
-            f"with ReLU; {cfg.d_hidden} ReLU units; logits of {len(ACTIONS)} actions, and a value"
+            f"{len(PLANES)} planes of {cfg.side}×{cfg.side} cells; {filters} of {cfg.kernel}×{cfg.kernel} filters, "
+            f"each with ReLU; {cfg.d_hidden} ReLU units; logits of {len(ACTIONS)} actions, and a value"
         )
 
     def forward(self, observation: Float[Tensor, "batch plane row col"]) -> ActionAndValue:
@@ -106,8 +106,8 @@ class GridAgent(Subject):
         shape = (len(PLANES), self.config.side, self.config.side)
         if tuple(observation.shape[1:]) != shape:
             raise ValueError(
-                f"observations have shape {tuple(observation.shape)}; this agent reads [batch, {', '.join(map(str, shape))}]: "
-                "the planes of GridWorld.observe()."
+                f"observations have shape {tuple(observation.shape)}; this agent reads [batch, "
+                f"{', '.join(map(str, shape))}]: the planes of GridWorld.observe()."
             )
         x = self.hook_input(observation)
         for block in self.blocks:

@@ -160,7 +160,8 @@ def random_levels(
             )
             return GridWorld(*joined)
     raise ValueError(
-        f"with wall_share={wall_share}, hardly any level has a cell from which its goal can be reached: use a smaller share."
+        f"with wall_share={wall_share}, hardly any level has a cell from which its goal can be reached: use a "
+        "smaller share."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the networks of this room share: a config, weights that follow from a seed, and errors that say what they are."""
+"""What the networks of this room share: weights that follow from a seed, and errors that say what they are."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mechscope.settings import Settings
 class Subject(HookedRootModule):
     """A small network with named hook points that is not a transformer.
 
-    `run_with_cache`, `run_with_hooks` and `hooks` work as they do on a `HookedTransformer`. Techniques that need tokens,
-    attention heads or a residual stream do not.
+    `run_with_cache`, `run_with_hooks` and `hooks` work as they do on a `HookedTransformer`. Techniques that need
+    tokens, attention heads or a residual stream do not.
     """
 
     kind: ClassVar[str]
