@@ -132,13 +132,18 @@ def test_wrong_shapes_are_explained(make, words):
     [
         lambda model: model.cfg,
         lambda model: model.to_tokens("hello"),
-        lambda model: ms.tasks.ioi(model, n=4),
         lambda model: model.W_E,
     ],
 )
 def test_what_needs_a_transformer_says_so(model, use):
     with pytest.raises(AttributeError, match="not a transformer: run_with_cache, run_with_hooks"):
         use(model)
+
+
+@pytest.mark.parametrize("model", [DigitsCNN(), GridAgent()])
+def test_a_technique_for_transformers_names_the_model(model):
+    with pytest.raises(ms.arguments.WrongArgumentError, match=f"not a {type(model).__name__}"):
+        ms.discover(model, None)
 
 
 def test_a_misspelt_name_is_suggested():

@@ -31,7 +31,7 @@ class DigitsTrainingConfig(Settings):
     """How often each training image is used."""
     batch: PositiveInt = 100
     """Images per step."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     """Adam's learning rate, which falls linearly to zero."""
 
 

@@ -21,7 +21,7 @@ from mechscope.subjects.grid_world import ACTIONS, MOVES, GridWorld, random_leve
 
 CORNER = 3
 """Side of the square in the top right corner in which grid-agent's goals lie."""
-TEST_LEVELS = 500
+TEST_LEVELS = 300
 TEST_SEED = 1_000_000
 """Far from the seeds of trainings, so that no test level was trained on."""
 
@@ -134,7 +134,7 @@ learning. It is not a transformer.
 - Training: proximal policy optimisation, {updates} updates, {steps} steps in all, on random levels with goals {goals}.
   The agent starts at every distance from the goal equally often.
 
-| as stored, on 500 unseen levels each | goals in the corner | goals elsewhere |
+| as stored, on 300 unseen levels each | goals in the corner | goals elsewhere |
 | --- | --- | --- |
 | arrives within 40 steps, taking the likeliest action | {corner:.1f} % | {elsewhere:.1f} % |
 | arrives on a shortest path | {corner_shortest:.1f} % | {elsewhere_shortest:.1f} % |
@@ -150,9 +150,8 @@ learning. It is not a transformer.
 
 
 def _recipe(
-    name: str, summary: str, training: PolicyTrainingConfig, conditions: tuple[Condition, ...]
+    name: str, summary: str, config: GridAgentTrainingConfig, conditions: tuple[Condition, ...]
 ) -> Recipe:
-    config = GridAgentTrainingConfig(training=training)
     return Recipe(
         name=name,
         summary=summary,
@@ -171,7 +170,7 @@ RECIPES = (
     _recipe(
         "grid-agent",
         "walks to a goal that was always in one corner while it was trained",
-        PolicyTrainingConfig(goal_region=CORNER),
+        GridAgentTrainingConfig(training=PolicyTrainingConfig(goal_region=CORNER)),
         (
             Condition("corner", "arrives at goals in the corner", low=90, unit="%"),
             Condition("corner_shortest", "on a shortest path", low=85, unit="%"),
@@ -183,9 +182,9 @@ RECIPES = (
     _recipe(
         "grid-agent-anywhere",
         "walks to a goal that could be anywhere: the control for grid-agent",
-        PolicyTrainingConfig(updates=450),
+        GridAgentTrainingConfig(seeds=(0, 1)),
         (
-            Condition("corner", "arrives at goals in the corner", low=85, unit="%"),
+            Condition("corner", "arrives at goals in the corner", low=80, unit="%"),
             Condition("elsewhere", "arrives at goals elsewhere", low=85, unit="%"),
             Condition(
                 "elsewhere",

@@ -21,7 +21,7 @@ PLANES = ("wall", "goal", "agent")
 """What each plane of an observation marks with a 1."""
 UNREACHABLE = 10_000
 """The step count of a cell from which the goal cannot be reached."""
-MOST_TRIES = 1000
+MOST_TRIES = 100
 
 
 @dataclass(frozen=True)
