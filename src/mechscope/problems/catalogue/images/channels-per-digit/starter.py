@@ -2,6 +2,7 @@
 
 import torch
 from scipy.stats import spearmanr
+from torch.nn.functional import cross_entropy, normalize
 
 import mechscope as ms
 from mechscope import viz
@@ -20,54 +21,55 @@ def starting_point(seed: int = 0) -> StartingPoint:
     images, labels = digits.test_x[:IMAGES], digits.test_y[:IMAGES]
     logits, cache = model.run_with_cache(images, names_filter=HOOK)
     activations = cache[HOOK]
-    right = logits.argmax(-1) == labels
     mean = activations.mean((0, 2, 3))
 
-    def accuracy_by_digit(right: torch.Tensor) -> torch.Tensor:
-        return torch.stack([right[labels == digit].float().mean() for digit in range(10)])
+    def by_digit(values: torch.Tensor) -> torch.Tensor:
+        return torch.stack([values[labels == digit].mean(0) for digit in range(10)])
 
-    def drop(direction: torch.Tensor) -> torch.Tensor:
-        """Lost accuracy per digit when every position has the mean amount of one unit direction in channel space."""
+    loss = by_digit(cross_entropy(logits, labels, reduction="none"))
+
+    def rise(direction: torch.Tensor) -> torch.Tensor:
+        """How much the loss on each digit rises when a unit direction in channel space has its mean everywhere."""
 
         def ablate(value: torch.Tensor, hook: object) -> torch.Tensor:
             amount = torch.einsum("b c y x, c -> b y x", value - mean[:, None, None], direction)
             return value - amount[:, None] * direction[:, None, None]
 
-        answers = model.run_with_hooks(images, fwd_hooks=[(HOOK, ablate)]).argmax(-1)
-        return 100 * (accuracy_by_digit(right) - accuracy_by_digit(answers == labels))
+        ablated = model.run_with_hooks(images, fwd_hooks=[(HOOK, ablate)])
+        return by_digit(cross_entropy(ablated, labels, reduction="none")) - loss
 
-    n_channels = len(mean)
-    by_channel = torch.stack([drop(direction) for direction in torch.eye(n_channels)])
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.nn.functional.normalize(torch.randn(DIRECTIONS, n_channels, generator=generator), dim=1)
-    by_direction = torch.stack([drop(direction) for direction in drawn])
+    drawn = normalize(torch.randn(DIRECTIONS, len(mean), generator=generator), dim=1)
+    by_channel = torch.stack([rise(direction) for direction in torch.eye(len(mean))])
+    by_direction = torch.stack([rise(direction) for direction in drawn])
 
-    response = torch.stack([activations[labels == digit].mean((0, 2, 3)) for digit in range(10)])
+    response = by_digit(activations.mean((2, 3)))
     others = (response.sum(0) - response.amax(0)) / 9
     selectivity = (response.amax(0) - others) / (response.amax(0) + others + 1e-9)
     agreement = float(spearmanr(selectivity.numpy(), by_channel.mean(1).numpy()).statistic)
+    preferred_suffers = (response.argmax(0) == by_channel.argmax(1)).float().mean()
     worst = int(by_channel.mean(1).argmax())
     figure = viz.heatmap(
         by_channel,
-        title="Accuracy lost without one channel of block 1",
+        title="What each digit loses without one channel of block 1",
         x_title="digit",
         y_title="channel",
-        unit="percentage points lost",
+        unit="rise of the loss (nats)",
         write_numbers=False,
     )
-    hardest = int(by_channel[worst].argmax())
     return StartingPoint(
         baseline={
-            "accuracy lost without the worst channel (percentage points)": float(by_channel.mean(1).max()),
-            "accuracy lost without the worst of 16 random directions (percentage points)": float(
+            "rise of the loss without the worst channel (nats)": float(by_channel.mean(1).max()),
+            "rise of the loss without the worst of 16 random directions (nats)": float(
                 by_direction.mean(1).max()
             ),
-            "rank correlation of a channel's selectivity and the accuracy lost without it": agreement,
+            "channels whose preferred digit suffers most (%; chance is 10)": 100 * float(preferred_suffers),
+            "rank correlation of a channel's selectivity and the rise of the loss without it": agreement,
         },
         figure=figure,
         caption=(
-            f"Channel {worst} matters most; without it the digit {hardest} loses {by_channel[worst, hardest]:.0f} "
-            f"percentage points. Rank correlation of a channel’s preference and its cost: {agreement:.2f}."
+            f"Channel {worst} matters most, and most for the digit {int(by_channel[worst].argmax())}. For "
+            f"{100 * preferred_suffers:.0f} % of the channels the digit to which they respond most suffers most."
         ),
     )
 

@@ -14,7 +14,7 @@ LAYERS = {
     "block 1": "blocks.1.hook_pool",
     "hidden": "hook_hidden_post",
 }
-FITTED_ON = 3000
+FITTED_ON = 2000
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
     units, drawn = best_digit(hidden, labels), best_digit(hidden @ directions, labels)
     logits = best_digit(model(images), labels)
     ordered = units.sort(descending=True).values
-    level = viz.Marker("mean of random directions", float(drawn.mean()), axis="y")
+    level = viz.Marker(float(drawn.mean()), "mean of random directions", axis="y")
     figure = viz.curves(
         list(range(1, len(ordered) + 1)),
         {"hidden units": ordered},

@@ -49,7 +49,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
         found,
         title="Actions that change when one channel of block 2 is exchanged",
         x_title="channel",
-        y_title="levels in which the likeliest action changes (%)",
+        y_title="levels with another action (%)",
         number_format=".0f",
     )
     return StartingPoint(

@@ -52,7 +52,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
         x_title="layer to which the vector is added",
         y_title="levels in which the cell is visited (%)",
         number_format=".0f",
-        markers=(viz.Marker("without a vector", by_chance, axis="y"),),
+        markers=(viz.Marker(by_chance, "without a vector", axis="y"),),
     )
     best = max(range(len(LAYERS)), key=lambda layer: steered[layer])
     return StartingPoint(
