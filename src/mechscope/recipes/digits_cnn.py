@@ -60,7 +60,7 @@ def train_network(workspace: Workspace, digits: Digits, seed: int) -> DigitsCNN:
 
     def compute() -> Part:
         # A third faster than with channels first.
-        model = DigitsCNN(seed=seed).to(memory_format=torch.channels_last)
+        model = DigitsCNN(seed=seed).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         generator = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.Adam(model.parameters())
         steps_per_epoch = len(digits.train_x) // config.batch
@@ -69,7 +69,7 @@ def train_network(workspace: Workspace, digits: Digits, seed: int) -> DigitsCNN:
             for step in range(steps):
                 if step % steps_per_epoch == 0:
                     order = torch.randperm(len(digits.train_x), generator=generator)
-                rows = order[step % steps_per_epoch * config.batch :][: config.batch]
+                rows = order[step % steps_per_epoch * config.batch :][: config.batch]  # pyright: ignore[reportPossiblyUnboundVariable]
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * (1 - step / steps)
                 loss = cross_entropy(model(digits.train_x[rows]), digits.train_y[rows])

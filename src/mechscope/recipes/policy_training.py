@@ -85,7 +85,7 @@ class PolicyTraining:
     def __init__(self, config: PolicyTrainingConfig, *, seed: int) -> None:
         self.config = config
         # Convolutions of such small images are twice as fast with channels last.
-        self.agent = GridAgent(seed=seed).to(memory_format=torch.channels_last)
+        self.agent = GridAgent(seed=seed).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.generator = torch.Generator().manual_seed(seed)
         self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=config.learning_rate)
         self.world = training_levels(config, config.levels, self.generator)

@@ -66,7 +66,7 @@ class DigitsCNN(Subject):
 
     def __init__(self, config: DigitsCNNConfig | None = None, *, seed: int = 0) -> None:
         super().__init__()
-        self.config = config or DigitsCNNConfig()
+        self.config = config or DigitsCNNConfig()  # pyright: ignore[reportIncompatibleVariableOverride]
         side = self.config.side // 2 ** len(self.config.channels)
         self.hook_input = HookPoint()
         with seeded(seed):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -12,7 +14,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.state_dict_check import check_state_dict, expected_like
 from mechscope.near_names import did_you_mean
 from mechscope.reading import check_name, naming, read_json_object, read_safetensors
-from mechscope.settings import decode
+from mechscope.settings import Settings, decode
 from mechscope.storage.files import write_atomically
 from mechscope.subjects.bundled_folders import BUNDLED, CONFIG, WEIGHTS, subject_names
 from mechscope.subjects.digits_cnn import DigitsCNN, DigitsCNNConfig
@@ -20,7 +22,10 @@ from mechscope.subjects.grid_agent import GridAgent, GridAgentConfig
 from mechscope.subjects.subject import Subject
 
 FORMAT, VERSION = "mechscope subject", 1
-CLASSES = {"DigitsCNN": (DigitsCNN, DigitsCNNConfig), "GridAgent": (GridAgent, GridAgentConfig)}
+CLASSES: dict[str, tuple[Callable[[Any], Subject], type[Settings]]] = {
+    "DigitsCNN": (DigitsCNN, DigitsCNNConfig),
+    "GridAgent": (GridAgent, GridAgentConfig),
+}
 """Name in subject.json → its class and the class of its config."""
 
 
@@ -112,9 +117,9 @@ def _build(path: Path) -> Subject:
             f"{str(path)!r} is “{described.get('format')}” version {version}; this mechscope reads “{FORMAT}” version "
             f"{VERSION}."
         )
-    kind = described.get("class")
+    kind = str(described.get("class"))
     if kind not in CLASSES:
         raise ValueError(f"{str(path)!r} describes a {kind!r}; known classes are {', '.join(CLASSES)}.")
     network, config = CLASSES[kind]
     with naming(str(path)):
-        return network(decode(config, described.get("config"), "the subject's config"))
+        return network(decode(config, described.get("config", {}), "the subject's config"))

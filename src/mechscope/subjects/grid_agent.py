@@ -71,7 +71,7 @@ class GridAgent(Subject):
 
     def __init__(self, config: GridAgentConfig | None = None, *, seed: int = 0) -> None:
         super().__init__()
-        self.config = config or GridAgentConfig()
+        self.config = config or GridAgentConfig()  # pyright: ignore[reportIncompatibleVariableOverride]
         self.hook_input = HookPoint()
         with seeded(seed):
             self.blocks = nn.ModuleList(
