@@ -62,9 +62,10 @@ class GridWorld:
     def step(self, actions: Int[Tensor, " level"]) -> GridWorld:
         """The levels after one action each.
 
-        >>> world = random_levels(1, seed=0)
-        >>> [tuple(world.step(torch.tensor([action])).agent[0].tolist()) for action in range(4)]
-        [(1, 2), (2, 2), (2, 2), (2, 3)]
+        >>> walls = torch.zeros(1, 3, 3, dtype=torch.bool)
+        >>> world = GridWorld(walls, goal=torch.tensor([[2, 2]]), agent=torch.tensor([[0, 1]]))
+        >>> [world.step(torch.tensor([action])).agent[0].tolist() for action in range(len(ACTIONS))]
+        [[0, 1], [1, 1], [0, 0], [0, 2]]
         """
         target = self.agent + torch.tensor(MOVES)[actions]
         inside = ((target >= 0) & (target < self.side)).all(-1)
