@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import mechscope as ms
 from mechscope.checkpoints.cards import read_card
 from mechscope.checkpoints.listing import list_models
 from mechscope.subjects import (
@@ -79,3 +80,12 @@ def test_bundled_subjects_are_listed_with_cards_and_are_small():
     assert {model.where for model in listed.values()} == {"bundled"}
     assert all(read_card(name).startswith(f"# {name}\n") for name in subject_names())
     assert sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file()) <= 1e6
+
+
+def test_other_loaders_name_the_right_one():
+    with pytest.raises(ValueError, match="image models and agents are loaded by load_subject"):
+        ms.load_model("digits-cnn")
+    with pytest.raises(ValueError, match=r"mechscope\.load_subject\('grid-agent'\) loads it"):
+        ms.load_toy_models("grid-agent")
+    with pytest.raises(ValueError, match=r"mechscope\.load_model loads transformers"):
+        load_subject("mini-gelu-1l")
