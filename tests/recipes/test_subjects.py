@@ -20,7 +20,10 @@ def test_the_subjects_are_there():
     assert subject_names() == ["digits-cnn", "digits-cnn-seed1", "grid-agent", "grid-agent-anywhere"]
 
 
-@pytest.mark.parametrize("name", subject_names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * name.endswith("seed1")) for name in subject_names()],
+)
 def test_its_figures_are_what_it_measures_now(name):
     recipe, found = find_recipe(name), written(name)
     figures = measure(recipe, BUNDLED / name)
@@ -39,7 +42,7 @@ def test_it_was_made_by_its_recipe_and_its_card_says_so(name):
     assert all(f"seed {seed}" in found["words"]["seeds"] for seed in recipe.config.seeds)
 
 
-@pytest.mark.parametrize("name", ["digits-cnn", "grid-agent-anywhere"])
+@pytest.mark.parametrize("name", [pytest.param("digits-cnn", marks=pytest.mark.slow), "grid-agent-anywhere"])
 def test_shuffled_weights_fail_the_conditions(name):
     recipe = find_recipe(name)
     model = recipe.store.load(BUNDLED / name)
