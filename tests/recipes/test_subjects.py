@@ -27,8 +27,11 @@ def test_the_subjects_are_there():
 def test_its_figures_are_what_it_measures_now(name):
     recipe, found = find_recipe(name), written(name)
     figures = measure(recipe, BUNDLED / name)
-    # Another processor adds up in another order, and an action or a digit on the edge may turn out differently.
-    assert figures == pytest.approx(found["figures"], rel=1e-2, abs=0.5)
+    assert set(figures) == set(found["figures"])
+    for figure, value in figures.items():
+        # Another processor adds up in another order, and a single level or image may turn out differently.
+        tolerance = 0.01 if figure == "loss" or figure.endswith("_value") else 0.7
+        assert value == pytest.approx(found["figures"][figure], abs=tolerance), figure
     assert [one.condition.what for one in judge(recipe, figures) if not one.held] == []
 
 
