@@ -59,7 +59,7 @@ def save_subject(subject: Subject, folder: str | Path) -> Path:
 
 @torch.inference_mode(False)
 @checked_arguments
-def load_subject(name_or_path: str | Path) -> Subject:
+def load_subject(name_or_path: str | Path) -> Any:
     """Load a network that is not a transformer: a digit classifier or a grid-world agent.
 
     Args:

@@ -1,6 +1,7 @@
 """Measure at which layer of digits-cnn the true digit of a misread image can still be read out."""
 
 import torch
+from torch import Tensor
 
 import mechscope as ms
 from mechscope import viz
@@ -18,10 +19,12 @@ FITTED_ON = 2000
 
 
 @torch.no_grad()
-def read_out(model: DigitsCNN, layer: str, train_x, train_y, test_x, ridge: float = 10.0) -> torch.Tensor:
+def read_out(
+    model: DigitsCNN, layer: str, train_x: Tensor, train_y: Tensor, test_x: Tensor, ridge: float = 10.0
+) -> Tensor:
     """The digit that a linear readout of one layer, fitted to training images by ridge regression, gives for others."""
 
-    def activations(images: torch.Tensor) -> torch.Tensor:
+    def activations(images: Tensor) -> Tensor:
         _, cache = model.run_with_cache(images, names_filter=layer)
         flat = cache[layer].flatten(1)
         return torch.cat([flat, torch.ones(len(flat), 1)], 1).double()

@@ -30,16 +30,16 @@ def starting_point(seed: int = 0) -> StartingPoint:
     _, at_goal = agent.run_with_cache(learned_on.observe())
     tested_on = levels_with_free_target(LEVELS, 60_000 + seed)
 
-    def visits(layer: str | None, vector: torch.Tensor | None) -> float:
+    def visits(layer: str, vector: torch.Tensor) -> float:
         def add(value: torch.Tensor, hook: object) -> torch.Tensor:
             return value + vector
 
-        with agent.hooks(fwd_hooks=[] if layer is None else [(layer, add)]):
+        with agent.hooks(fwd_hooks=[(layer, add)]):
             visit = play(agent, tested_on, max_steps=25)
         return 100 * float((visit.positions == target).all(-1).any(1).float().mean())
 
     generator = torch.Generator().manual_seed(seed)
-    by_chance, steered, random = visits(None, None), [], []
+    by_chance, steered, random = visits("hook_input", torch.zeros(())), [], []
     for layer in LAYERS:
         vector = (at_target[layer] - at_goal[layer]).mean(0)
         noise = torch.randn(vector.shape, generator=generator)
