@@ -1,7 +1,6 @@
 """Measure which digits suffer when a channel of digits-cnn is set to its mean, and whether selectivity predicts it."""
 
 import torch
-from scipy.stats import spearmanr
 from torch.nn.functional import cross_entropy, normalize
 
 import mechscope as ms
@@ -46,7 +45,8 @@ def starting_point(seed: int = 0) -> StartingPoint:
     response = by_digit(activations.mean((2, 3)))
     others = (response.sum(0) - response.amax(0)) / 9
     selectivity = (response.amax(0) - others) / (response.amax(0) + others + 1e-9)
-    agreement, _ = spearmanr(selectivity.numpy(), by_channel.mean(1).numpy())
+    ranks = torch.stack([selectivity, by_channel.mean(1)]).argsort(1).argsort(1).float()
+    agreement = float(torch.corrcoef(ranks)[0, 1])
     preferred_suffers = (response.argmax(0) == by_channel.argmax(1)).float().mean()
     worst = int(by_channel.mean(1).argmax())
     figure = viz.heatmap(
@@ -64,9 +64,7 @@ def starting_point(seed: int = 0) -> StartingPoint:
                 by_direction.mean(1).max()
             ),
             "channels whose preferred digit suffers most (%; chance is 10)": 100 * float(preferred_suffers),
-            "rank correlation of a channel's selectivity and the rise of the loss without it": float(
-                agreement
-            ),
+            "rank correlation of a channel's selectivity and the rise of the loss without it": agreement,
         },
         figure=figure,
         caption=(
