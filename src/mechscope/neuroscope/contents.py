@@ -47,8 +47,8 @@ class StoredSequence:
     """Its number, unique in a store."""
     document: str
     """The name of the document that it comes from."""
-    tokens: Int[np.ndarray, pos]
-    counted: Bool[np.ndarray, pos] | None = None
+    tokens: Int[np.ndarray, " pos"]
+    counted: Bool[np.ndarray, " pos"] | None = None
     """For a sequence of the random sample: False for attention sinks. None for all other sequences."""
 
 
@@ -65,7 +65,7 @@ class StoredContext:
     """The position in the sequence."""
     start: int
     """The position of the first token that is shown."""
-    activations: Float[np.ndarray, window]
+    activations: Float[np.ndarray, " window"]
     """The activations on the tokens that are shown."""
     quantile: float | None = None
     """For quantile contexts, the share of activations below this one."""
@@ -95,7 +95,7 @@ class SiteContents:
     signed: bool
     """Whether negative activations matter as much as positive ones."""
     statistics: SiteStatistics
-    edges: Float[np.ndarray, edge]
+    edges: Float[np.ndarray, " edge"]
     """The borders of the histograms' bins, ascending."""
     counts: Int[np.ndarray, "unit bin"]
     """How many activations are in each bin."""

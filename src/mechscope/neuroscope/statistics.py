@@ -18,14 +18,14 @@ from mechscope.neuroscope.units import UnitStatistics
 class SiteStatistics:
     """Arrays with one entry per unit of a site; see `UnitStatistics` for what they mean."""
 
-    tokens: Int[np.ndarray, unit]
-    firing_rate: Float[np.ndarray, unit]
-    mean: Float[np.ndarray, unit]
-    variance: Float[np.ndarray, unit]
-    skewness: Float[np.ndarray, unit]
-    kurtosis: Float[np.ndarray, unit]
-    maximum: Float[np.ndarray, unit]
-    minimum: Float[np.ndarray, unit]
+    tokens: Int[np.ndarray, " unit"]
+    firing_rate: Float[np.ndarray, " unit"]
+    mean: Float[np.ndarray, " unit"]
+    variance: Float[np.ndarray, " unit"]
+    skewness: Float[np.ndarray, " unit"]
+    kurtosis: Float[np.ndarray, " unit"]
+    maximum: Float[np.ndarray, " unit"]
+    minimum: Float[np.ndarray, " unit"]
 
     __repr__ = brief_repr
 
@@ -36,7 +36,7 @@ class SiteStatistics:
         return UnitStatistics(tokens, **{name: float(value) for name, value in values.items()})
 
 
-def bimodality(statistics: SiteStatistics) -> Float[np.ndarray, unit]:
+def bimodality(statistics: SiteStatistics) -> Float[np.ndarray, " unit"]:
     """The bimodality coefficient: (skewness² + 1) / (kurtosis + 3), where kurtosis is 0 for a normal distribution.
 
     It is 1 for a distribution with two values, 5/9 for a uniform one and 1/3 for a normal one; above 5/9 suggests two
@@ -52,7 +52,7 @@ class Measure:
 
     description: str
     """What it is, in a sentence."""
-    values: Callable[[SiteStatistics], Float[np.ndarray, unit]]
+    values: Callable[[SiteStatistics], Float[np.ndarray, " unit"]]
     """The number of every unit."""
     ascending: bool = False
     """Whether the smallest numbers are the interesting ones."""
@@ -105,7 +105,9 @@ def measure(name: str) -> Measure:
     return MEASURES[name]
 
 
-def ranked(statistics: SiteStatistics, name: str) -> tuple[Int[np.ndarray, unit], Float[np.ndarray, unit]]:
+def ranked(
+    statistics: SiteStatistics, name: str
+) -> tuple[Int[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
     """Units in the order of a measure, and the measure's values in that order; units without a value are left out.
 
     Raises:

@@ -25,9 +25,9 @@ class SampledSequence:
     """Its number in the store."""
     document: str
     """The name of the document that it comes from."""
-    tokens: Int[np.ndarray, pos]
+    tokens: Int[np.ndarray, " pos"]
     """The ids of its tokens."""
-    counted: Bool[np.ndarray, pos]
+    counted: Bool[np.ndarray, " pos"]
     """False for attention sinks, which statistics leave out."""
 
 
@@ -134,7 +134,7 @@ class NeuroscopeStore:
         with self.reader.snapshot() as snapshot:
             return snapshot.statistics(snapshot.site(site).name)
 
-    def histograms(self, site: str) -> tuple[Float[np.ndarray, edge], Int[np.ndarray, "unit bin"]]:
+    def histograms(self, site: str) -> tuple[Float[np.ndarray, " edge"], Int[np.ndarray, "unit bin"]]:
         """The borders of the bins that a site uses, and every unit's counts.
 
         Raises:
