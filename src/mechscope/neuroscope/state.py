@@ -74,13 +74,13 @@ class SiteState:
     """The number of tokens that count."""
     left_out: int
     """The number of tokens that were left out because attention rests there."""
-    firing: Int64[Tensor, "unit"]
+    firing: Int64[Tensor, " unit"]
     """At how many tokens each unit's activation is above 0."""
     sums: Float64[Tensor, "node power unit"]
     """The sums of the activations' first to fourth powers, for each of the state's `nodes`."""
-    minimum: Float32[Tensor, "unit"]
+    minimum: Float32[Tensor, " unit"]
     """Infinity as long as no token counts."""
-    maximum: Float32[Tensor, "unit"]
+    maximum: Float32[Tensor, " unit"]
     """Minus infinity as long as no token counts."""
     histogram: Int64[Tensor, "unit bin"]
     """Counts of activations in the bins of `bins.py`."""
@@ -106,10 +106,10 @@ class SiteState:
 class Sequences:
     """Sequences of tokens with the documents that they come from, in the order of their ids."""
 
-    ids: Int64[Tensor, "sequence"]
-    starts: Int64[Tensor, "end"]
+    ids: Int64[Tensor, " sequence"]
+    starts: Int64[Tensor, " end"]
     """Where each sequence starts in `tokens`, and as the last number where the last one ends."""
-    tokens: Int32[Tensor, "token"]
+    tokens: Int32[Tensor, " token"]
     """The tokens of all sequences, one sequence after another, with begin tokens and without padding."""
     documents: tuple[str, ...]
     """The name of each sequence's document."""
@@ -128,7 +128,7 @@ class Sequences:
             raise KeyError(f"there is no sequence {sequence} among the {len(self.ids):,} that are kept.")
         return place
 
-    def tokens_of(self, sequence: int) -> Int32[Tensor, "pos"]:
+    def tokens_of(self, sequence: int) -> Int32[Tensor, " pos"]:
         """The tokens of a sequence.
 
         Raises:
@@ -156,7 +156,7 @@ class HarvestState:
     of a node are added as soon as both are there, so the order of merging cannot change a digit."""
     sequences: Sequences
     """The sequences that contexts or the sample refer to."""
-    sample: Int64[Tensor, "drawn"]
+    sample: Int64[Tensor, " drawn"]
     """The ids of the sequences drawn at random, in random order."""
     sites: Mapping[str, SiteState]
     """Site name → its units."""
