@@ -1,8 +1,8 @@
 """The shards of a harvest that are finished, on disk.
 
-Shards are the leaves of a binary tree: node (level, index) stands for the shards index·2^level to (index+1)·2^level−1.
-Each file has the merged state of one node. As soon as both halves of a node are there, they are merged into one file
-and deleted, so that a harvest of N shards leaves about log₂ N files. A file appears at once and complete, and halves are
+Shards are the leaves of a binary tree: node (level, index) stands for the 2^level shards from index·2^level on. Each
+file has the merged state of one node. As soon as both halves of a node are there, they are merged into one file and
+deleted, so that a harvest of N shards leaves about log₂ N files. A file appears at once and complete, and halves are
 deleted only after their whole has been written, so a process can be killed at any moment.
 """
 
