@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mechscope.arguments import one_line
+from mechscope.arguments import one_line, visible_token
 from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.units import Context, Histogram, Neighbour, UnitPage
 
@@ -36,15 +36,15 @@ def page_text(page: UnitPage, labels: Sequence[StoredLabel], width: int, context
     """
     parts: list[RenderableType] = [Text(str(page.address), "bold"), _statistics(page)]
     for label in labels:
-        parts.append(Text.assemble(("label    ", "dim"), one_line(label.label), _scores(label)))
+        parts.append(Text.assemble(("label  ", "dim"), (one_line(label.label), "bold"), _scores(label)))
     parts.append(_histogram(page.histogram))
     if page.logit_effects is not None:
         parts.append(_effects("promotes", page.logit_effects.promoted))
         parts.append(_effects("suppresses", page.logit_effects.suppressed))
     if page.by_weights:
-        parts.append(_neighbours("similar weights", page, page.by_weights))
+        parts.append(_neighbours("similar weights", page.by_weights))
     if page.by_activation:
-        parts.append(_neighbours("active together", page, page.by_activation))
+        parts.append(_neighbours("active together", page.by_activation))
     strongest = max((abs(value) for each in page.contexts for value in each.values), default=0.0)
     for kind, heading in HEADINGS.items():
         of_kind = [each for each in page.contexts if each.kind == kind]
@@ -148,16 +148,20 @@ def _rows(histogram: Histogram) -> Iterator[tuple[float, float, int]]:
         yield histogram.edges[first], histogram.edges[last], sum(histogram.counts[first:last])
 
 
-def _effects(what: str, effects: Sequence[tuple[str, float]]) -> Text:
-    line = Text(f"{what:<16}", "dim")
-    for token, effect in effects:
-        line.append(f" {one_line(repr(token))} ", "not dim").append(f"{effect:+.2f} ", "dim")
-    return line
+def _effects(what: str, effects: Sequence[tuple[str, float]]) -> Table:
+    return _list(what, ((visible_token(token), effect) for token, effect in effects))
 
 
-def _neighbours(what: str, page: UnitPage, neighbours: Sequence[Neighbour]) -> Text:
-    line = Text(f"{what:<16}", "dim")
-    for near in neighbours:
-        short = f"{near.address.site}/{near.address.unit}"
-        line.append(f" {short} ", "not dim").append(f"{near.similarity:+.2f} ", "dim")
-    return line
+def _neighbours(what: str, neighbours: Sequence[Neighbour]) -> Table:
+    return _list(what, ((f"{near.address.site}/{near.address.unit}", near.similarity) for near in neighbours))
+
+
+def _list(what: str, entries: Iterable[tuple[str, float]]) -> Table:
+    """Names with numbers, which are broken into lines between entries only."""
+    line = Text()
+    for name, number in entries:
+        line.append(f"{name}\N{NO-BREAK SPACE}").append(f"{number:+.2f}", "dim").append("  ")
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=15)
+    table.add_row(Text(what, "dim"), line)
+    return table

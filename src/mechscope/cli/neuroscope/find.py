@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +33,9 @@ def run_search(command: Search) -> int:
         console.print(Text.assemble((f"{label.address}  ", "bold"), one_line(label.label)))
     table = _table("unit", "contexts", "example", numbers=1)
     for found in units:
-        table.add_row(str(found.address), str(found.contexts), Text(shown_token(found.example)))
+        example = Text(shown_token(found.example))
+        example.truncate(max(20, console.width - len(str(found.address)) - 14), overflow="ellipsis")
+        table.add_row(str(found.address), str(found.contexts), example)
     nothing = f"no label and no context has {words!r}. Try fewer words, or --token for a single token."
     if units or not labels:
         _print(console, table, nothing)
