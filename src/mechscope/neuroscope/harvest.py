@@ -6,32 +6,31 @@ independent of order, so neither the engine nor an interruption changes a byte o
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import torch
 
-from mechscope.arguments import shown
-from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.model.devices import pick_device
-from mechscope.neuroscope.corpus import Corpus, open_corpus
+from mechscope.neuroscope.corpus import Corpus
 from mechscope.neuroscope.corpus.opening import Report
 from mechscope.neuroscope.corpus.size import about_how_many_characters
 from mechscope.neuroscope.engines.engine import Engine, EngineCall
 from mechscope.neuroscope.engines.local import Local
 from mechscope.neuroscope.finished_harvest import Finished, FinishedHarvest, read_finished
 from mechscope.neuroscope.harvest_progress import HarvestProgress
-from mechscope.neuroscope.opening import OpenedModel, site_inputs
-from mechscope.neuroscope.plan import HarvestPlan, check_same_plan, read_plan
+from mechscope.neuroscope.prepared_harvest import PreparedHarvest, prepare_harvest
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.shards import Shard, shards_of
-from mechscope.neuroscope.sinks import calibrated
-from mechscope.neuroscope.work_folder import WorkFolder
 from mechscope.storage.folder_lock import hold_folder
 
 log = logging.getLogger(__name__)
+
+
+class CorpusChangedError(ValueError):
+    """The text is not what it was when the harvest began."""
 
 
 def harvest(
@@ -70,83 +69,54 @@ def harvest(
         NotKeptError: if the disk is full; finished shards are still there.
         WorkerError: if workers fail.
     """
-    if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
-        raise ValueError(f"max_tokens must be a whole number of at least 1, not {shown(max_tokens)}.")
-    folder = Path(folder)
-    text = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
-    text.check()
     with hold_folder(folder):
-        place = device if isinstance(device, torch.device) else pick_device(device)
-        opened = OpenedModel.open(model, sites, place)
-        plan = _plan(folder, model, opened, text, settings or HarvestSettings(), place)
-        work = WorkFolder(folder)
-        characters = about_how_many_characters(text)
-        with HarvestProgress(characters, max_tokens, progress) as shown_progress:
-            say = report or (log.warning if shown_progress.bar.disable else shown_progress.say)
-            call = EngineCall(plan, opened, say)
-            # Only the engine knows whether this process needs the model any longer.
-            del opened
-            run = _Run(work, text, plan, max_tokens, shown_progress, say)
-            finished = run.with_engine(engine or Local(), call)
-        before = read_finished(folder)
+        prepared = prepare_harvest(
+            model,
+            folder,
+            sites=sites,
+            corpus=corpus,
+            settings=settings,
+            max_tokens=max_tokens,
+            device=device,
+        )
+        return finish_harvest(prepared, engine, progress=progress, report=report)
+
+
+def finish_harvest(
+    prepared: PreparedHarvest,
+    engine: Engine | None = None,
+    *,
+    progress: bool | None = False,
+    report: Report | None = None,
+) -> FinishedHarvest:
+    """Harvest what is missing. The caller holds the folder's lock. Arguments: see `harvest`.
+
+    Raises:
+        CorpusChangedError: if the text of a finished shard has changed.
+        NotKeptError, WorkerError: see `harvest`.
+    """
+    characters = about_how_many_characters(prepared.corpus)
+    with HarvestProgress(characters, prepared.max_tokens, progress) as bar:
+        call = EngineCall(prepared.plan, prepared.opened, report or (log.warning if bar.hidden else bar.say))
+        # Only the engine knows whether this process needs the model any longer.
+        prepared.opened = None
+        finished = _Run(prepared, bar, call).with_engine(engine or Local())
+        prepared.opened = call.opened
+    before = read_finished(prepared.folder)
+    if before is not None and before.shards > finished.shards and not finished.whole_corpus:
         # A harvest never becomes smaller: what has been read is kept.
-        if before is None or finished.shards > before.shards or finished.whole_corpus:
-            finished.write(folder)
-        else:
-            finished = before
-    return FinishedHarvest(folder, plan, finished)
-
-
-def _plan(
-    folder: Path,
-    model: str,
-    opened: OpenedModel,
-    corpus: Corpus,
-    settings: HarvestSettings,
-    device: torch.device,
-) -> HarvestPlan:
-    """The plan in the folder, after a check that it is what is wanted now; or a new one, which is written there."""
-    there = read_plan(folder)
-    if settings.massive_limits is None:
-        if there is not None and there.settings.leave_out_sinks == settings.leave_out_sinks:
-            # Measured when the harvest began, on the same text if everything else is the same.
-            settings = dataclasses.replace(settings, massive_limits=there.settings.massive_limits)
-        else:
-            first = next(shards_of(corpus.documents(lambda problem: None), settings.shard_characters))
-            settings = calibrated(opened.model, settings, first)
-    sources = tuple(site.source for site in opened.sites)
-    here = HarvestPlan(
-        model=model,
-        weights=model_checksum(model),
-        device=device.type,
-        sites=sources,
-        site_inputs=site_inputs(sources),
-        corpus=corpus.names,
-        field=corpus.field,
-        corpus_description=corpus.description,
-        settings=settings,
-    )
-    if there is None:
-        here.write(folder)
-    else:
-        check_same_plan(folder, there, here)
-    return here
+        finished = before
+    finished.write(prepared.folder)
+    return FinishedHarvest(prepared.folder, prepared.plan, finished)
 
 
 class _Run:
     """One run of a harvest, from the first shard that is missing."""
 
-    def __init__(
-        self,
-        work: WorkFolder,
-        corpus: Corpus,
-        plan: HarvestPlan,
-        max_tokens: int | None,
-        progress: HarvestProgress,
-        say: Report,
-    ) -> None:
-        self.work, self.corpus, self.plan = work, corpus, plan
-        self.max_tokens, self.progress, self.say = max_tokens, progress, say
+    def __init__(self, prepared: PreparedHarvest, progress: HarvestProgress, call: EngineCall) -> None:
+        self.work, self.corpus, self.max_tokens = prepared.work, prepared.corpus, prepared.max_tokens
+        self.shard_characters = prepared.plan.settings.shard_characters
+        self.progress, self.call = progress, call
         self.first_missing = 0
         """All shards before this one are finished, …"""
         self.tokens = 0
@@ -156,20 +126,20 @@ class _Run:
         self.characters: dict[int, int] = {}
         """Shard that is being computed → its number of characters."""
 
-    def with_engine(self, engine: Engine, call: EngineCall) -> Finished:
+    def with_engine(self, engine: Engine) -> Finished:
         """Harvest what is missing."""
         self._advance()
-        answers = engine.run(call, self._missing())
-        try:
-            for done in answers:
-                self.work.commit(done.index, done.shard, done.state)
-                self.progress.add(done.state.tokens, self.characters.pop(done.index))
-                self._advance()
-                if self.enough is not None:
-                    break
-        finally:
-            # Ends the workers, which may have begun with shards that are not needed.
-            answers.close()
+        missing = self._missing()
+        # Without a shard to harvest, no worker and no cluster is started.
+        if (first := next(missing, None)) is not None:
+            # Closing it ends the workers, which may have begun with shards that are not needed.
+            with closing(engine.run(self.call, chain([first], missing))) as answers:
+                for done in answers:
+                    self.work.commit(done.index, done.shard, done.state)
+                    self.progress.add(done.state.tokens, self.characters.pop(done.index))
+                    self._advance()
+                    if self.enough is not None:
+                        break
         shards = self.work.whole_nodes(self.first_missing)
         tokens = sum(self.work.shards[index][1] for index in range(shards))
         return Finished(shards=shards, tokens=tokens, whole_corpus=self.enough is None)
@@ -178,10 +148,10 @@ class _Run:
         """The shards that are not finished, one after another; those that are finished are compared with the corpus.
 
         Raises:
-            ValueError: if the corpus has changed.
+            CorpusChangedError: if the text of a finished shard has changed.
         """
         number = 0
-        for shard in shards_of(self.corpus.documents(self.say), self.plan.settings.shard_characters):
+        for shard in shards_of(self.corpus.documents(self.call.say), self.shard_characters):
             if self.enough is not None and shard.index >= self.enough:
                 return
             number = shard.index + 1
@@ -192,7 +162,7 @@ class _Run:
                 self.characters[shard.index] = shard.characters
                 yield shard
         if self.first_missing > number:
-            raise ValueError(
+            raise CorpusChangedError(
                 f"the corpus is shorter than when it was harvested: it had at least {self.first_missing:,} shards, and "
                 f"now it has {number:,}. Restore its files, or begin again in another folder."
             )
@@ -200,7 +170,7 @@ class _Run:
     def _check(self, shard: Shard) -> None:
         if shard.id != self.work.shards[shard.index][0]:
             first, last = shard.documents[0][0], shard.documents[-1][0]
-            raise ValueError(
+            raise CorpusChangedError(
                 f"the corpus has changed since it was harvested: shard {shard.index:,} (documents {first} to {last}) "
                 "had another text. Restore its files, or begin again in another folder."
             )

@@ -48,7 +48,7 @@ class HarvestProgress:
         self.tokens += tokens
         self.read += characters
         self.bar.total = total = self._total()
-        if before and not self.bar.disable:
+        if before and not self.hidden:
             # What is done already says nothing about the speed.
             self.bar.initial += tokens
             self.bar.n += tokens
@@ -57,6 +57,11 @@ class HarvestProgress:
             self.bar.update(tokens)
         if reporter := progress_reporter():
             reporter.step("harvest", self.tokens, total or 0)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether no bar is drawn."""
+        return bool(self.bar.disable)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
