@@ -21,8 +21,8 @@ from mechscope.runs.config_diff import config_diff
 
 WORK = "harvest"
 """The subfolder of a store's folder in which its harvest works."""
-OWN = ("published", "publication")
-"""What a store says about itself and not about its contents: when it was written, and how often."""
+OWN = ("published", "publication", "arrays")
+"""What a store says about itself and not about its contents: when and how often it was written, and into which file."""
 MOST_SHOWN = 60
 """Characters of a value that are shown."""
 

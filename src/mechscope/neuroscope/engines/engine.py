@@ -56,11 +56,15 @@ class WorkerError(RuntimeError):
     """A worker failed in a way that will happen again."""
 
 
-def failure(error: BaseException) -> str:
-    """What went wrong in a worker, after "a worker failed"; with the traceback if it may be a fault of ours."""
-    if isinstance(error, KeyError):
+def failure(error: BaseException, *, opening: bool) -> str:
+    """What went wrong in a worker, after "a worker failed"; with the traceback if it may be a fault of ours.
+
+    Args:
+        opening: whether it was opening the model, where the user can be at fault.
+    """
+    if opening and isinstance(error, KeyError):
         return f": {error.args[0] if error.args else error}"
-    if isinstance(error, (ValueError, FileNotFoundError)):
+    if opening and isinstance(error, (ValueError, FileNotFoundError)):
         return f": {error}"
     return ":\n" + "".join(traceback.format_exception(error))
 

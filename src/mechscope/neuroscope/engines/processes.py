@@ -150,12 +150,13 @@ def _work(plan: HarvestPlan, pipe: Connection) -> None:
     waiting: SimpleQueue[Shard | None] = SimpleQueue()
     # Shards are received while others are computed: the driver must never wait to hand one out.
     threading.Thread(target=_receive, args=(pipe, waiting), daemon=True).start()
+    worker = None
     try:
         worker = ShardWorker(plan)
         while (shard := waiting.get()) is not None:
             pipe.send(worker.harvest(shard).to_bytes())
     except Exception as error:
-        pipe.send(f"a worker failed{failure(error)}")
+        pipe.send(f"a worker failed{failure(error, opening=worker is None)}")
 
 
 def _receive(pipe: Connection, waiting: SimpleQueue[Shard | None]) -> None:

@@ -168,7 +168,10 @@ class _Actors:
             try:
                 answer = self.ray.get(reference)
             except self.ray.exceptions.RayTaskError as error:
-                raise WorkerError(f"an actor failed{failure(error.cause or error)}") from error
+                is_opening = reference == actor.opening
+                raise WorkerError(
+                    f"an actor failed{failure(error.cause or error, opening=is_opening)}"
+                ) from error
             except self.ray.exceptions.RayError as error:
                 self._replace(actor, error)
                 continue
