@@ -63,7 +63,5 @@ def matches(query: list[list[str]], text: str) -> bool:
 
 def _has(words: list[str], phrase: list[str], *, is_prefix: bool) -> bool:
     *first, end = phrase
-    ends = [
-        place for place, word in enumerate(words) if (word.startswith(end) if is_prefix else word == end)
-    ]
+    ends = [place for place, word in enumerate(words) if (word.startswith(end) if is_prefix else word == end)]
     return any(place >= len(first) and words[place - len(first) : place] == first for place in ends)

@@ -22,7 +22,7 @@ from mechscope.neuroscope.folders import READY, store_folder
 from mechscope.neuroscope.harvest import harvest
 from mechscope.neuroscope.publish import publish
 from mechscope.neuroscope.settings import HarvestSettings
-from mechscope.recipes.registry import RECIPES
+from mechscope.recipes.registry import MODULES
 
 log = logging.getLogger("mechscope.neuroscope.ready")
 
@@ -37,15 +37,13 @@ TOKENS = 300_000
 
 def ready_models() -> list[str]:
     """The bundled models that were trained on source code."""
-    return [name for name, module in RECIPES.items() if module == "mechscope.recipes.family"]
+    return [name for name, module in MODULES.items() if module == "mechscope.recipes.family"]
 
 
 def make_store(
     model: str, folder: Path, settings: HarvestSettings | None = None, max_tokens: int = TOKENS
 ) -> Path:
     """Harvest the standard library with all neurons and heads of a bundled model, and publish it.
-
-    The model reads the modules that it was not trained on first, then others.
 
     Args:
         folder: the folder of the store.
@@ -60,7 +58,7 @@ def make_store(
             model,
             Path(temporary) / "work",
             sites=sites,
-            corpus=("held-out", "library"),
+            corpus="library",
             settings=settings,
             max_tokens=max_tokens,
             device="cpu",
@@ -87,14 +85,18 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m mechscope.neuroscope.ready",
         description="Make the neuroscope's stores of bundled models.",
     )
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="only these (default: all without a store)")
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="only these (default: all without a store)"
+    )
     parser.add_argument("--out", type=Path, help="a folder for the stores, instead of the user's")
     parser.add_argument("--tokens", type=int, default=TOKENS, help=f"tokens to read per model ({TOKENS:,})")
-    parser.add_argument("--packaged", action="store_true", help="make the store that comes with mechscope anew")
+    parser.add_argument(
+        "--packaged", action="store_true", help="make the store that comes with mechscope anew"
+    )
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.models) - set(ready_models())):
         parser.error(f"{', '.join(unknown)}: give some of {', '.join(ready_models())}.")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     if options.packaged:
         log.info("%s", make_store(PACKAGED_MODEL, READY / PACKAGED_MODEL, PACKAGED, options.tokens))
         return
