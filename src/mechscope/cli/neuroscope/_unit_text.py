@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -21,6 +21,8 @@ HEADINGS = {
 }
 ROWS = 16
 """The most rows of a histogram."""
+INDENT = 16
+"""The width of the headings of lists."""
 BAR = 40
 """The length of the longest bar in characters."""
 _HIGH, _LOW = (230, 120, 20), (50, 110, 220)
@@ -39,12 +41,12 @@ def page_text(page: UnitPage, labels: Sequence[StoredLabel], width: int, context
         parts.append(Text.assemble(("label  ", "dim"), (one_line(label.label), "bold"), _scores(label)))
     parts.append(_histogram(page.histogram))
     if page.logit_effects is not None:
-        parts.append(_effects("promotes", page.logit_effects.promoted))
-        parts.append(_effects("suppresses", page.logit_effects.suppressed))
+        parts.append(_effects("promotes", page.logit_effects.promoted, width))
+        parts.append(_effects("suppresses", page.logit_effects.suppressed, width))
     if page.by_weights:
-        parts.append(_neighbours("similar weights", page.by_weights))
+        parts.append(_neighbours("similar weights", page.by_weights, width))
     if page.by_activation:
-        parts.append(_neighbours("active together", page.by_activation))
+        parts.append(_neighbours("active together", page.by_activation, width))
     strongest = max((abs(value) for each in page.contexts for value in each.values), default=0.0)
     for kind, heading in HEADINGS.items():
         of_kind = [each for each in page.contexts if each.kind == kind]
@@ -65,7 +67,7 @@ def context_line(context: Context, width: int, strongest: float) -> Text:
         strongest: the size of the activation that gets the full colour.
     """
     share = "" if context.quantile is None else f"{context.quantile:7.1%}  "
-    line = Text(f"{share}{context.value:9.3g}  ")
+    line = Text(f"{share}{context.value:#9.3g}  ")
     for place in _around(context, width - line.cell_len):
         shown = shown_token(context.tokens[place])
         style = colour(context.values[place], strongest)
@@ -148,20 +150,23 @@ def _rows(histogram: Histogram) -> Iterator[tuple[float, float, int]]:
         yield histogram.edges[first], histogram.edges[last], sum(histogram.counts[first:last])
 
 
-def _effects(what: str, effects: Sequence[tuple[str, float]]) -> Table:
-    return _list(what, ((visible_token(token), effect) for token, effect in effects))
+def _effects(what: str, effects: Sequence[tuple[str, float]], width: int) -> Text:
+    return _list(what, [(visible_token(token), effect) for token, effect in effects], width)
 
 
-def _neighbours(what: str, neighbours: Sequence[Neighbour]) -> Table:
-    return _list(what, ((f"{near.address.site}/{near.address.unit}", near.similarity) for near in neighbours))
+def _neighbours(what: str, neighbours: Sequence[Neighbour], width: int) -> Text:
+    near = [(f"{near.address.site}/{near.address.unit}", near.similarity) for near in neighbours]
+    return _list(what, near, width)
 
 
-def _list(what: str, entries: Iterable[tuple[str, float]]) -> Table:
-    """Names with numbers, which are broken into lines between entries only."""
-    line = Text()
+def _list(what: str, entries: Sequence[tuple[str, float]], width: int) -> Text:
+    """Names with numbers, in lines that are broken between entries."""
+    text, column = Text(f"{what:<{INDENT}}", "dim"), INDENT
     for name, number in entries:
-        line.append(f"{name}\N{NO-BREAK SPACE}").append(f"{number:+.2f}", "dim").append("  ")
-    table = Table.grid(padding=(0, 1))
-    table.add_column(min_width=15)
-    table.add_row(Text(what, "dim"), line)
-    return table
+        size = cell_len(name) + 9
+        if column + size > width and column > INDENT:
+            text.append("\n" + " " * INDENT)
+            column = INDENT
+        text.append(f"{name} ", "not dim").append(f"{number:+.2f}  ")
+        column += size
+    return text

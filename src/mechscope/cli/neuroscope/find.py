@@ -73,7 +73,7 @@ def run_fire(command: Fire) -> int:
     console = Console(highlight=False)
     with user_errors(), NeuroscopeStore.open(command.model) as store:
         fired = fire(store, " ".join(command.text), sites=command.sites, limit=command.limit)
-    table = _table("unit", "activation", "as unusual", "token", numbers=2)
+    table = _table("unit", "activation", "share of tokens", "token", numbers=2)
     for unit in fired.units:
         before = shown_token("".join(fired.tokens[max(0, unit.position - 5) : unit.position]))
         share = f"{unit.share:.3%}" if unit.share else "never"
@@ -85,12 +85,11 @@ def run_fire(command: Fire) -> int:
                 (before, "dim"), ("[", "bold"), shown_token(fired.tokens[unit.position]), ("]", "bold")
             ),
         )
-    console.print(
-        Text(
-            "As unusual: the share of the tokens that were harvested at which the unit is at least as active.",
-            "dim",
-        )
+    explanation = (
+        "Share of tokens: at how many of the tokens that were harvested the unit was at least as active (low: at "
+        "most as active). The rarest comes first."
     )
+    console.print(Text(explanation, "dim"))
     _print(console, table, "no unit is active on this text.")
     return 0
 
