@@ -80,7 +80,8 @@ def check_destination(folder: Path, model: str) -> None:
 def _check_model(folder: Path, about: Mapping[str, str], model: str) -> None:
     if about.get("model", model) != model:
         raise ValueError(
-            f"{folder} is the store of {about['model']}, and this is a harvest of {model}. Choose another folder for it."
+            f"{folder} is the store of {about['model']}, and this is a harvest of {model}. Choose another folder for "
+            "it."
         )
 
 
