@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -197,9 +196,7 @@ class _Publication:
             number: self.counted[starts[place] : starts[place + 1]]
             for place, number in enumerate(self.sample.ids)
         }
-        documents = dict(
-            zip(self.state.sequences.ids.tolist(), self.state.sequences.documents, strict=True)
-        )
+        documents = dict(zip(self.state.sequences.ids.tolist(), self.state.sequences.documents, strict=True))
         for number, tokens in self.tokens.items():
             yield StoredSequence(number, documents[number], tokens.numpy(), counted.get(number))
 
