@@ -154,6 +154,25 @@ def test_a_store_without_write_permission_can_be_read(tmp_path):
         folder.chmod(0o755)
 
 
+def test_a_store_on_a_read_only_disk_can_be_read(tmp_path, monkeypatch):
+    folder, real, asked = stores.toy_store(tmp_path / "toy"), sqlite3.connect, []
+
+    def connect(address, **options):
+        # What SQLite does if it cannot make the files beside the database.
+        asked.append(address)
+        if "immutable" not in address:
+            address = "file:/nowhere/none.sqlite?mode=ro"
+        return real(address, **options)
+
+    monkeypatch.setattr("mechscope.neuroscope.connections.sqlite3.connect", connect)
+    with pytest.raises(OSError, match="neuroscope.sqlite cannot be read .unable to open database file"):
+        NeuroscopeStore.open(folder)
+    monkeypatch.setattr("mechscope.neuroscope.connections.can_write", lambda folder: False)
+    with NeuroscopeStore.open(folder) as store:
+        assert store.unit("mlp0/1").contexts_of("top")[0].value == 3.5
+    assert [address.partition("?")[2] for address in asked] == ["mode=ro", "mode=ro", "mode=ro&immutable=1"]
+
+
 def test_what_is_no_store_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no neuroscope store in"):
         NeuroscopeStore.open(tmp_path)

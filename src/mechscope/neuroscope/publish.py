@@ -181,9 +181,9 @@ class _Publication:
         sampled = SampleContexts(self.sample, read, settings, number).of_units()
         for unit, (others, lists, contexts) in enumerate(zip(near, effects, sampled, strict=True)):
             extremes = list[StoredContext]()
-            for kind, kept in (("top", site.top), ("low", site.low)):
-                if kept is not None:
-                    extremes += extreme_contexts(kept, kind, unit, self.tokens, settings.before)
+            extremes += extreme_contexts(site.top, "top", unit, self.tokens, settings.before)
+            if site.low is not None:
+                extremes += extreme_contexts(site.low, "low", unit, self.tokens, settings.before)
             promoted, suppressed = lists
             yield StoredUnit((*extremes, *contexts), promoted, suppressed, tuple(others))
             self.done += 1

@@ -101,8 +101,12 @@ class SampleContexts:
         number = len(ordered) - lowest
         if not number:
             return
+        shown = set[int]()
         for share in DECILES:
             rank = self._free_rank(lowest + round(share * (number - 1)), lowest, order, used)
+            if rank in shown:  # a unit that is above 0 at fewer than nine tokens
+                continue
+            shown.add(rank)
             below = int(np.searchsorted(ordered, ordered[rank], side="left"))
             yield self._context("quantile", unit, int(order[rank]), below / len(ordered))
 
