@@ -66,7 +66,7 @@ class Units(AsksStore):
     sort: Literal[
         "kurtosis", "skewness", "sparse", "dense", "bimodal", "maximum", "minimum", "mean", "variance"
     ] = "kurtosis"
-    """kurtosis: mostly near its mean, seldom far from it. sparse: rarely above 0. bimodal: two groups, or a long tail."""
+    """kurtosis: mostly near the mean, seldom far away. sparse: rarely above 0. bimodal: two groups, or a long tail."""
     sites: Annotated[tuple[str, ...], Names] = ()
     """Only units of these sites (default: all)."""
     limit: Annotated[int, Count] = 20
