@@ -332,3 +332,16 @@ def test_correlations_leave_out_what_does_not_count_and_units_that_never_change(
     assert found["a", 0][-1][:2] == ("b", 0)
     assert found["a", 0][-1][2] == pytest.approx(-1)
     assert all(neighbour[:2] != ("a", 1) for each in found.values() for neighbour in each)
+
+
+def test_many_units_are_compared_at_every_so_many_tokens(monkeypatch):
+    monkeypatch.setattr("mechscope.neuroscope.co_activation.MOST_NUMBERS", 60)
+    values = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+    together = CoActivations({"a": 3}, 100)
+    together.add(values, torch.ones(100, dtype=torch.bool))
+    assert together.tokens == 20
+    found = next(together.neighbours())
+    correlations = np.corrcoef(values[::5].T.numpy())[0]
+    assert {unit: value for _, unit, value in found.neighbours} == pytest.approx(
+        {1: correlations[1], 2: correlations[2]}, abs=1e-5
+    )

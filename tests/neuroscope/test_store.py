@@ -11,7 +11,7 @@ from mechscope.neuroscope.contents import StoredSequence
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.store_reading import NothingPublishedError
 from mechscope.neuroscope.units import Context, Histogram, LogitEffects, Neighbour, UnitAddress
-from mechscope.neuroscope.writing import write_contents
+from mechscope.neuroscope.writing import check_destination, write_contents
 from tests.neuroscope import stores
 
 
@@ -127,6 +127,17 @@ def test_a_store_of_another_model_is_left_alone(store):
     with pytest.raises(ValueError, match="is the store of toy, and this is a harvest of other"):
         write_contents(store.folder, stores.contents("other"))
     assert store.about.publication == 1
+
+
+def test_a_folder_is_checked_before_a_harvest_begins(store, tmp_path):
+    check_destination(tmp_path / "new", "toy")
+    assert not (tmp_path / "new").exists()
+    check_destination(store.folder, "toy")
+    with pytest.raises(ValueError, match="is the store of toy, and this is a harvest of other"):
+        check_destination(store.folder, "other")
+    (store.folder / FILE).write_bytes(b"something else")
+    with pytest.raises(ValueError, match="is not a neuroscope store"):
+        check_destination(store.folder, "toy")
 
 
 def test_several_threads_may_read_one_store(store):

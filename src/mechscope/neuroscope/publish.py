@@ -39,8 +39,7 @@ from mechscope.neuroscope.similarity import most_similar
 from mechscope.neuroscope.sites import Site
 from mechscope.neuroscope.state import HarvestState
 from mechscope.neuroscope.unit_contexts import SampleContexts, extreme_contexts
-from mechscope.neuroscope.writing import write_contents
-from mechscope.storage.files import check_folder
+from mechscope.neuroscope.writing import check_destination, write_contents
 
 LISTED_TOKENS = 10
 """How many promoted and how many suppressed tokens are listed."""
@@ -76,8 +75,8 @@ def publish(
             another model.
         NotKeptError: if the disk is full; the store is then as it was.
     """
-    check_folder(Path(store_folder))
     harvest = read_harvest(work_folder)
+    check_destination(Path(store_folder), harvest.plan.model)
     opened = opened or OpenedModel.for_plan(harvest.plan)
     return publish_state(harvest.state(), harvest.plan, opened, store_folder, progress=progress)
 

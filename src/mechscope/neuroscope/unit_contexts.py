@@ -124,7 +124,10 @@ class SampleContexts:
     def _at_random(self, unit: int, used: set[int]) -> Iterator[StoredContext]:
         draw = np.random.default_rng([self.settings.seed, self.number, unit])
         found = 0
-        for place in draw.permutation(len(self.rows))[:FAR].tolist():
+        if not len(self.rows):
+            return
+        # Each place once, in the order of the draw.
+        for place in dict.fromkeys(draw.integers(len(self.rows), size=FAR).tolist()):
             document = self._document(place)
             # A small sample has too few documents for all contexts to come from different ones.
             if document in used and len(used) < self.n_documents:

@@ -24,7 +24,9 @@ def run_search(command: Search) -> int:
         if command.token:
             table = _table("unit", "top contexts", "highest")
             for found in find_by_token(store, words, command.limit):
-                table.add_row(str(found.address), f"{found.contexts} of {found.of}", f"{found.highest:.3g}")
+                table.add_row(
+                    Text(str(found.address)), f"{found.contexts} of {found.of}", f"{found.highest:.3g}"
+                )
             _print(console, table, f"no unit's top contexts were kept for the token {words!r}.")
             return 0
         labels = store.labels.search(words, command.limit)
@@ -35,7 +37,7 @@ def run_search(command: Search) -> int:
     for found in units:
         example = Text(shown_token(found.example))
         example.truncate(max(20, console.width - len(str(found.address)) - 14), overflow="ellipsis")
-        table.add_row(str(found.address), str(found.contexts), example)
+        table.add_row(Text(str(found.address)), str(found.contexts), example)
     nothing = f"no label and no context has {words!r}. Try fewer words, or --token for a single token."
     if units or not labels:
         _print(console, table, nothing)
@@ -55,7 +57,7 @@ def run_units(command: Units) -> int:
         context = page.contexts[0] if page.contexts else None
         example = "".join(context.tokens[: context.focus + 1][-8:]) if context else ""
         table.add_row(
-            str(unit.address),
+            Text(str(unit.address)),
             f"{unit.value:.4g}",
             f"{page.statistics.firing_rate:.2%}",
             f"{page.statistics.maximum:.3g}",
@@ -78,7 +80,7 @@ def run_fire(command: Fire) -> int:
         before = shown_token("".join(fired.tokens[max(0, unit.position - 5) : unit.position]))
         share = f"{unit.share:.3%}" if unit.share else "never"
         table.add_row(
-            str(unit.address),
+            Text(str(unit.address)),
             f"{unit.value:.3g}",
             f"{share}{' (low)' if unit.is_low else ''}",
             Text.assemble(
