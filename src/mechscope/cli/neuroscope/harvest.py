@@ -34,11 +34,11 @@ def run_harvest(command: Harvest) -> int:
             from mechscope.neuroscope.folders import store_folder
             from mechscope.neuroscope.harvest import CorpusChangedError, finish_harvest
             from mechscope.neuroscope.prepared_harvest import prepare_harvest
-            from mechscope.storage.folder_lock import hold_folder
+            from mechscope.neuroscope.work_folder import hold_work_folder
 
             engine = _engine(command)
             folder = store_folder(command.model) if command.out is None else command.out
-            stack.enter_context(hold_folder(folder / WORK))
+            stack.enter_context(hold_work_folder(folder / WORK))
             prepared = prepare_harvest(
                 command.model,
                 folder / WORK,
@@ -52,7 +52,9 @@ def run_harvest(command: Harvest) -> int:
         _print_beginning(prepared, before)
         began = time.monotonic()
         try:
-            found = finish_harvest(prepared, engine, progress=False if command.no_progress else None)
+            found = finish_harvest(
+                prepared, engine, progress=False if command.no_progress else None, report=_report
+            )
         except (WorkerError, CorpusChangedError) as error:
             print(f"mechscope: {error}\n{command.kept}", file=sys.stderr)
             return 1
@@ -62,6 +64,11 @@ def run_harvest(command: Harvest) -> int:
     first = UnitAddress(command.model, prepared.site_names[0], 0)
     print(f"Next: {command_line('neuroscope', 'show', str(first))}")
     return 0
+
+
+def _report(line: str) -> None:
+    """Print a line above the bar."""
+    tqdm.write(line, file=sys.stderr)
 
 
 def _engine(command: Harvest) -> Engine:
