@@ -37,7 +37,7 @@ def test_a_harvest_stops_goes_on_and_equals_one_without_a_stop(
     assert NeuroscopeStore.open(tmp_path / "one").sites()
     code, out, err = call(capsys, *command, "--out", tmp_path / "one")
     assert code == 0
-    assert "3 shards with" in out
+    assert "3 shards were finished before, with" in out
     assert "in 11 shards, the whole corpus" in out
     assert (
         f"Published in {tmp_path / 'one'}\nNext: mechscope neuroscope show {MODEL}/attn0.entropy/0\n" in out

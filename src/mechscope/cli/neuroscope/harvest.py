@@ -119,14 +119,16 @@ def _print_beginning(prepared: PreparedHarvest, before: int) -> None:
     names += f" and {len(prepared.site_names) - 4} more" if len(prepared.site_names) > 4 else ""
     print(f"{plan.model}: {names}; reading {plan.corpus_description}, on {plan.device}")
     if finished:
-        print(f"{finished:,} shards with {before:,} tokens were finished before", flush=True)
+        were = "shard was" if finished == 1 else "shards were"
+        print(f"{finished:,} {were} finished before, with {before:,} tokens", flush=True)
 
 
 def _print_end(finished: Finished, before: int, seconds: float) -> None:
     now = finished.tokens - before
     speed = f"; {now:,} of them in {seconds:,.0f} s, {now / seconds:,.0f} per second" if now > 0 else ""
     whole = "the whole corpus" if finished.whole_corpus else "the beginning of the corpus"
-    print(f"{finished.tokens:,} tokens in {finished.shards:,} shards, {whole}{speed}", flush=True)
+    shards = "1 shard" if finished.shards == 1 else f"{finished.shards:,} shards"
+    print(f"{finished.tokens:,} tokens in {shards}, {whole}{speed}", flush=True)
 
 
 def _publish(prepared: PreparedHarvest, folder: Path, *, show: bool) -> None:
