@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,11 @@ class _SiteHarvest:
 
 
 def harvest_shard(
-    model: AnyModel, sites: Sequence[Site], settings: HarvestSettings, shard: Shard
+    model: AnyModel,
+    sites: Sequence[Site],
+    settings: HarvestSettings,
+    shard: Shard,
+    tokens_read: Callable[[int], object] = lambda tokens: None,
 ) -> HarvestState:
     """The state of one shard.
 
@@ -86,6 +90,7 @@ def harvest_shard(
     Args:
         sites: from `find_sites`.
         settings: with `massive_limits`, unless sinks are not left out; see `sinks.calibrated`.
+        tokens_read: is told, after every batch, how many tokens it had.
 
     Raises:
         ValueError: for a model without a tokenizer, settings without limits, or more sequences than a shard can have.
@@ -112,6 +117,7 @@ def harvest_shard(
                         values, counts, real, rows
                     ),
                 )
+                tokens_read(real)
             for harvest in harvests.values():
                 harvest.settle()
     found = {name: harvest.state() for name, harvest in harvests.items()}
