@@ -27,7 +27,6 @@ def shuffled(seed: int, shards: Sequence[Shard]) -> list[Shard]:
 def test_shards_in_any_order_give_the_same_bytes(tmp_path: Path, whole: bytes) -> None:
     texts = write_texts(tmp_path / "texts")
     orders = [
-        InOrder(),
         InOrder(lambda shards: list(reversed(shards))),
         InOrder(lambda shards: shuffled(1, shards)),
         InOrder(lambda shards: shuffled(2, shards), at_once=4),

@@ -45,6 +45,9 @@ def test_the_total_is_at_most_what_is_wanted() -> None:
         assert (progress.hidden, progress.bar.total) == (True, 200)
         progress.add(50, 400)
         assert progress.bar.total == 200
+    with HarvestProgress(1000, 200, False) as progress:
+        progress.read_ahead(230)
+        assert progress.bar.total == 230
     with HarvestProgress(None, None, None) as progress:
         progress.add(50, 100)
         assert progress.bar.total is None

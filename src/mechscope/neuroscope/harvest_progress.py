@@ -63,6 +63,9 @@ class HarvestProgress:
     def read_ahead(self, tokens: int) -> None:
         """Show tokens of shards that are not finished; a negative number takes back what a lost worker has read."""
         self.ahead += tokens
+        if self.bar.total is not None:
+            # A shard is read to its end, even if that is beyond where the harvest stops.
+            self.bar.total = max(self.bar.total, self.tokens + self.ahead)
         self.bar.update(tokens)
 
     @property
