@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
 from mechscope.neuroscope.bins import CODES, counts_by_bin
@@ -23,8 +23,8 @@ STRIDE = CODES + 8
 places of the processor's cache and drive each other out, and counting would take twice as long."""
 UNITS_PER_COUNT = 64
 """Codes of so many units are counted at once: their numbers fit into 16 bits."""
-NO_CODE = 0x7E + CODES // 2
-"""The code of NaN, which stands for activations that do not count."""
+NO_BYTE = 0x7E
+"""The first byte of NaN, which stands for activations that do not count."""
 
 
 class Workspace:
@@ -80,7 +80,8 @@ class Tally:
         square, other = (
             self.workspace.get(name, rows, units, values.dtype, self.device) for name in ("a", "b")
         )
-        halves = self.workspace.get("halves", batch * length, units, torch.float16, self.device)
+        halves = self.workspace.get("halves", rows, units, torch.float16, self.device)
+        first_bytes = self.workspace.get("bytes", batch * length, units, torch.int16, self.device)
         sums = torch.empty(math.ceil(batch / step), 5, units, dtype=values.dtype, device=self.device)
         weights = counts.to(values.dtype)
         # Nearly always every token counts but the first.
@@ -93,7 +94,8 @@ class Tally:
             _sums_of_powers(
                 flat, weights.view(-1)[first : first + size], square[:size], other[:size], sums[number]
             )
-            halves[first : first + size].copy_(flat)
+            half = halves[:size].copy_(flat).view(torch.int16)
+            torch.bitwise_right_shift(half, 8, out=first_bytes[first : first + size])
             if is_simple[number] and length > 1:
                 piece = piece[:, 1:]
                 peaks.append(piece.amax(1))
@@ -104,28 +106,27 @@ class Tally:
                 troughs.append(piece.masked_fill(without, torch.inf).amin(1))
         self.sums += sums[:, :4].double().sum(0)
         self.firing += sums[:, 4].sum(0).to(torch.int64)
-        # Much faster than halves[~counts] = nan.
-        halves.index_fill_(0, (~counts.view(-1)).nonzero()[:, 0], torch.nan)
-        self._count_codes(halves)
+        # Much faster than first_bytes[~counts] = …
+        first_bytes.index_fill_(0, (~counts.view(-1)).nonzero()[:, 0], NO_BYTE)
+        self._count_codes(first_bytes)
         highest, lowest = torch.cat(peaks), torch.cat(troughs)
         self.maximum = torch.maximum(self.maximum, highest.amax(0))
         self.minimum = torch.minimum(self.minimum, lowest.amin(0))
         return highest.cpu().numpy(), lowest.cpu().numpy() if self.lowest else None
 
-    def _count_codes(self, halves: Tensor) -> None:
-        first_bytes = halves.view(torch.int16)
+    def _count_codes(self, first_bytes: Int16[Tensor, "token unit"]) -> None:
         for start in range(0, self.units, UNITS_PER_COUNT):
             some = first_bytes[:, start : start + UNITS_PER_COUNT]
-            codes = self.workspace.get("codes", *some.shape, torch.int16, self.device)
-            torch.bitwise_right_shift(some, 8, out=codes)
-            codes += self.offsets[: codes.shape[1]]
-            found = torch.bincount(codes.view(-1), minlength=codes.shape[1] * STRIDE)
+            tokens, units = some.shape
+            codes = self.workspace.get("codes", tokens, units, torch.int16, self.device)
+            torch.add(some, self.offsets[:units], out=codes)
+            found = torch.bincount(codes.view(-1), minlength=units * STRIDE)
             self.by_code[start * STRIDE :][: len(found)] += found
 
     def histogram(self) -> Tensor:
         """Counts in the bins of `bins.py` [unit bin]."""
         by_code = self.by_code.view(self.units, STRIDE)[:, :CODES].clone()
-        by_code[:, NO_CODE] = 0
+        by_code[:, NO_BYTE + CODES // 2] = 0
         return counts_by_bin(by_code)
 
 
