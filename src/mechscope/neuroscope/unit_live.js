@@ -1,0 +1,200 @@
+// The live part of a unit's page: the unit on the reader's text, the most active units there, and what changing the unit
+// does to the next token.
+
+import { make } from "./elements.js";
+import { LocalUnits } from "./local_units.js";
+import { renderRanking } from "./ranking.js";
+import { RemoteUnits } from "./remote_units.js";
+import { formatted, renderTokens, visible } from "./tokens.js";
+import { addressOf } from "./unit_source.js";
+import { asSentence, percent } from "./wording.js";
+
+const MOST_ACTIVE = 8;
+const CHANGES = { zero: "switch it off", add: "add to its activation", multiply: "multiply its output" };
+
+export class LivePanel {
+  /**
+   * @param {(name: string) => HTMLElement} find parts of the page
+   * @param {boolean} isServed whether a server answers
+   */
+  constructor(find, isServed) {
+    Object.assign(this, { find, isServed, units: null, key: "", isOwn: false, turn: 0 });
+    find("text").addEventListener("input", () => {
+      this.isOwn = true;
+      this.read();
+    });
+    for (const name of ["change", "amount"]) find(name).addEventListener("input", () => this.change(name === "change"));
+  }
+
+  /** Show a unit: on the reader's text, or, until there is one, on its strongest text. */
+  async open({ page, table, store, site, address }) {
+    const key = `${address.model}/${address.site}`;
+    const isNew = key !== this.key;
+    Object.assign(this, { page, table, address, store, key });
+    const top = page.contexts.find(({ kind }) => kind === "top");
+    if (!this.isOwn && top) this.fill(top);
+    try {
+      if (isNew) {
+        this.units = null;
+        this.units = await this.load(store, site);
+        if (this.key !== key) return;
+        this.find("change").replaceChildren(...this.units.changes.map((change) => new Option(CHANGES[change], change)));
+        this.resetAmount();
+      }
+    } catch (error) {
+      this.say(asSentence(error.message));
+      return;
+    }
+    await this.read();
+    this.drawPatterns();
+  }
+
+  async load(store, { name }) {
+    if (store.in_browser) return LocalUnits.load(store, name);
+    if (this.isServed) return RemoteUnits.load(store, name);
+    throw new Error(`${store.model} runs in Python: “mechscope serve --open” shows this page with a box for your text.`);
+  }
+
+  /** Put a context's text into the box. */
+  take(context) {
+    this.isOwn = true;
+    this.fill(context);
+    this.find("text").focus();
+    this.read();
+  }
+
+  fill({ tokens }) {
+    this.find("text").value = tokens.join("");
+  }
+
+  say(words) {
+    const box = this.find("live-problem");
+    box.textContent = words;
+    box.hidden = !words;
+    for (const name of ["live-tokens", "active", "effect"]) this.find(name).classList.toggle("unit-stale", Boolean(words));
+  }
+
+  /** Read the text; an answer that comes after a later question is dropped. */
+  async read() {
+    if (!this.units) return;
+    const turn = ++this.turn;
+    const begin = performance.now();
+    try {
+      const reading = await this.units.read(this.find("text").value, this.address.unit);
+      if (turn !== this.turn) return;
+      Object.assign(this, { reading, position: reading.strings.length - 1 });
+      this.say("");
+    } catch (error) {
+      if (turn === this.turn) this.say(asSentence(error.message));
+      return;
+    }
+    this.drawTokens();
+    this.drawActive();
+    await this.effect();
+    /** How long the latest text took from the keystroke to the page, in milliseconds. */
+    this.milliseconds = performance.now() - begin;
+  }
+
+  /** The unit's activation on each token; null on tokens that do not count. */
+  get values() {
+    const { values, units, first, strings } = this.reading;
+    return strings.map((_, position) => (position < first ? null : values[position * units + (units === 1 ? 0 : this.address.unit)]));
+  }
+
+  drawTokens() {
+    const { values, page: { statistics: { maximum, minimum } }, reading: { strings, first } } = this;
+    const shown = values.slice(first);
+    renderTokens(this.find("live-tokens"), {
+      tokens: strings, values, minimum: Math.min(0, ...shown), maximum: Math.max(maximum, 1e-6), selected: this.position, described: true,
+      onSelect: (index) => {
+        this.position = index;
+        this.effect();
+      },
+    });
+    const at = shown.indexOf(Math.max(...shown));
+    this.find("live-words").textContent = shown.length
+      ? `Strongest on “${visible(strings[first + at])}”: ${formatted(shown[at])}, ${percent(Math.max(shown[at] / maximum, 0))} of its largest activation in the texts (${formatted(maximum)}).`
+      : "";
+    this.minimum = minimum;
+  }
+
+  drawActive() {
+    const { address, reading: { strings } } = this;
+    const rows = this.reading.active ?? mostActive(this.reading, this.table.statistics);
+    renderRanking(this.find("active"), {
+      caption: "The most active units on this text, by their activation as a share of the largest in the stored texts",
+      rows: rows.slice(0, MOST_ACTIVE).map(({ unit, share, position }) => ({ name: `${unit}`, value: share, note: `${percent(share)} on ${visible(strings[position])}` })),
+      onSelect: (index) => { location.hash = encodeURI(addressOf({ ...address, unit: rows[index].unit })); },
+    });
+  }
+
+  resetAmount() {
+    const isFactor = this.find("change").value === "multiply";
+    Object.assign(this.find("amount"), { min: -2, max: isFactor ? 4 : 2, step: 0.1 });
+    this.find("amount").value = isFactor ? 2 : 1;
+  }
+
+  change(isNewKind) {
+    if (isNewKind) this.resetAmount();
+    this.effect();
+  }
+
+  async effect() {
+    if (!this.reading) return;
+    const { find, reading: { strings }, position, address: { unit }, page: { statistics: { maximum } } } = this;
+    const change = find("change").value;
+    const share = Number(find("amount").value);
+    find("amount-label").hidden = change === "zero";
+    find("amount-words").textContent = change === "multiply" ? formatted(share) : `${formatted(share)} × its largest activation`;
+    const amount = Number((change === "multiply" ? share : share * maximum).toPrecision(6));
+    const question = { unit, position, change, amount };
+    const turn = this.turn;
+    let found;
+    try {
+      found = await this.units.effect(question);
+    } catch (error) {
+      if (turn === this.turn) this.say(asSentence(error.message));
+      return;
+    }
+    if (turn !== this.turn) return;
+    this.found = { ...found, ...question };
+    renderRanking(find("effect"), {
+      caption: `What comes after “${visible(strings[position])}” (${position})`,
+      rows: found.rows.map(({ name, before, after }) => ({ name: visible(name), value: after, note: `${percent(after)} (was ${percent(before)})` })),
+    });
+    find("divergence").textContent = `The prediction as a whole moves by ${formatted(found.divergence)} nats (KL divergence; 0 means that nothing changes).`;
+    this.drawLink(question);
+  }
+
+  /** The way to the microscope, with the same text and the same change. */
+  drawLink({ unit, change, amount }) {
+    const { find, store } = this;
+    if (!store.in_browser) return find("microscope").replaceChildren();
+    const edit = this.units.reader.edit?.(unit, change, amount);
+    const view = new URLSearchParams({ prompt: find("text").value, ...(edit && { edits: JSON.stringify([edit]) }) });
+    const link = make("a", { href: `../../models/${store.model}/index.html#${view}`, textContent: "Open this text under the microscope" });
+    return find("microscope").replaceChildren(link, edit ? ", with the same change to the unit, and the same in Python." : ".");
+  }
+
+  /** For heads: under each context at a quantile, what the head attends to from the outlined token. */
+  async drawPatterns() {
+    if (!this.units?.pattern) return;
+    const { page, address: { unit } } = this;
+    const boxes = document.querySelectorAll("[data-pattern]");
+    for (const box of boxes) {
+      const context = page.contexts[Number(box.dataset.pattern)];
+      const weights = await this.units.pattern(context, unit);
+      if (page !== this.page || !box.isConnected) return;
+      this.drawPattern(box, context, weights);
+    }
+  }
+}
+
+/** Units by their activation as a share of the largest one in the stored texts: [{unit, share, position}]. */
+export function mostActive({ values, units, first, strings }, { maximum }) {
+  return Array.from({ length: units }, (_, unit) => {
+    let position = first;
+    for (let at = first; at < strings.length; at++) if (values[at * units + unit] > values[position * units + unit]) position = at;
+    return { unit, position, share: maximum[unit] > 0 ? values[position * units + unit] / maximum[unit] : -Infinity };
+  }).filter(({ share }) => share > 0).sort((a, b) => b.share - a.share || a.unit - b.unit);
+}
