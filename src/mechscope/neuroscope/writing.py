@@ -1,0 +1,230 @@
+"""Write the contents of a store in one transaction, so that readers see either the old contents or the new ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from mechscope.neuroscope.connections import FILE, writing
+from mechscope.neuroscope.contents import About, Contents, SiteContents, StoredSequence, StoredUnit
+from mechscope.neuroscope.schema import EFFECT, KINDS, NEIGHBOUR, VALUE, create_indexes, drop_contents
+from mechscope.storage.files import write_atomically
+
+ARRAYS = "arrays-{}.safetensors"
+"""The name of the file with statistics and histograms, after the number of the publication."""
+
+
+def write_contents(folder: Path, contents: Contents) -> About:
+    """Replace the contents of the store in a folder, which is created if it is missing; labels stay.
+
+    Raises:
+        ValueError: if the store is of another model; nothing is changed.
+        NotKeptError: if the disk is full; the old contents are then still there.
+    """
+    path = folder / FILE
+    with writing(path) as connection:
+        # The lock comes first: two publications must not take the same number.
+        connection.execute("BEGIN IMMEDIATE")
+        old = _about(connection)
+        if old.get("model", contents.about.model) != contents.about.model:
+            raise ValueError(
+                f"{folder} is the store of {old['model']}, and this is a harvest of {contents.about.model}. Choose "
+                "another folder for it."
+            )
+        publication = int(old.get("publication", 0)) + 1
+        arrays = folder / ARRAYS.format(publication)
+        try:
+            about = _write(connection, contents, publication, arrays)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            arrays.unlink(missing_ok=True)
+            raise
+        for other in folder.glob(ARRAYS.format("*")):
+            if other != arrays:
+                with suppress(
+                    OSError
+                ):  # Windows keeps files that somebody reads; the next publication removes them
+                    other.unlink()
+        # Otherwise the log would stay as large as the contents.
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return about
+
+
+def _about(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT key, value FROM about"))
+
+
+def _write(connection: sqlite3.Connection, contents: Contents, publication: int, arrays: Path) -> About:
+    drop_contents(connection)
+    vocabulary = dict(contents.vocabulary)
+    connection.executemany("INSERT INTO vocabulary VALUES (?, ?)", vocabulary.items())
+    token_type = np.dtype("<u2" if max(vocabulary, default=0) < 2**16 else "<u4")
+    tokens = _write_sequences(connection, contents.sequences, vocabulary, token_type)
+    firsts = _write_sites(connection, contents.site_sizes)
+    tensors: dict[str, np.ndarray] = {}
+    for site in contents.sites:
+        _write_units(connection, site, firsts, tokens, token_type)
+        tensors |= _tensors(site)
+        connection.execute("UPDATE sites SET signed = ? WHERE name = ?", (int(site.signed), site.name))
+    create_indexes(connection)
+    about = dataclasses.replace(
+        contents.about,
+        publication=publication,
+        published=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    kept = dataclasses.asdict(about) | {"settings": json.dumps(about.settings, sort_keys=True)}
+    kept |= {
+        "token_type": token_type.str,
+        "arrays": arrays.name,
+        "arrays_sha256": _write_arrays(arrays, tensors),
+    }
+    connection.executemany(
+        "INSERT INTO about VALUES (?, ?)", [(key, str(value)) for key, value in kept.items()]
+    )
+    return about
+
+
+def _write_sequences(
+    connection: sqlite3.Connection,
+    sequences: Iterable[StoredSequence],
+    vocabulary: Mapping[int, str],
+    token_type: np.dtype,
+) -> dict[int, bytes]:
+    """Write sequences with their texts; returns the tokens of each."""
+    documents: dict[str, int] = {}
+    written: dict[int, bytes] = {}
+    for sequence in sequences:
+        if sequence.document not in documents:
+            documents[sequence.document] = len(documents)
+            connection.execute(
+                "INSERT INTO documents VALUES (?, ?)", (documents[sequence.document], sequence.document)
+            )
+        data = sequence.tokens.astype(token_type).tobytes()
+        counted = None if sequence.counted is None else sequence.counted.astype(np.uint8).tobytes()
+        connection.execute(
+            "INSERT INTO sequences VALUES (?, ?, ?, ?)",
+            (sequence.id, documents[sequence.document], data, counted),
+        )
+        text = "".join(vocabulary[token] for token in sequence.tokens.tolist())
+        connection.execute("INSERT INTO sequence_text (rowid, text) VALUES (?, ?)", (sequence.id, text))
+        written[sequence.id] = data
+    return written
+
+
+def _write_sites(connection: sqlite3.Connection, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Number the units of all sites; returns the number of each site's first unit."""
+    firsts: dict[str, int] = {}
+    first = 0
+    for name, units in sizes.items():
+        firsts[name] = first
+        connection.execute(
+            "INSERT INTO sites (name, first, units, signed) VALUES (?, ?, ?, 0)", (name, first, units)
+        )
+        first += units
+    return firsts
+
+
+def _write_units(
+    connection: sqlite3.Connection,
+    site: SiteContents,
+    firsts: Mapping[str, int],
+    tokens: Mapping[int, bytes],
+    token_type: np.dtype,
+) -> None:
+    for number, unit in enumerate(site.units, firsts[site.name]):
+        connection.execute(
+            "INSERT INTO units VALUES (?, ?, ?, ?, ?)",
+            (
+                number,
+                _effects(unit.promoted),
+                _effects(unit.suppressed),
+                _neighbours(unit.by_weights, firsts),
+                _neighbours(unit.by_activation, firsts),
+            ),
+        )
+        _write_contexts(connection, number, unit, tokens, token_type)
+
+
+def _write_contexts(
+    connection: sqlite3.Connection,
+    number: int,
+    unit: StoredUnit,
+    tokens: Mapping[int, bytes],
+    token_type: np.dtype,
+) -> None:
+    ranks: Counter[str] = Counter()
+    fired: Counter[int] = Counter()
+    highest: dict[int, float] = {}
+    largest = float(np.finfo(VALUE).max)
+    for context in unit.contexts:
+        shown = context.activations.clip(-largest, largest).astype(VALUE)
+        connection.execute(
+            "INSERT INTO contexts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                number,
+                KINDS.index(context.kind),
+                ranks[context.kind],
+                context.value,
+                context.sequence,
+                context.focus,
+                context.start,
+                shown.tobytes(),
+                context.quantile,
+            ),
+        )
+        ranks[context.kind] += 1
+        if context.kind == "top":
+            token = int(np.frombuffer(tokens[context.sequence], token_type)[context.focus])
+            fired[token] += 1
+            highest[token] = max(context.value, highest.get(token, context.value))
+    connection.executemany(
+        "INSERT INTO firing_tokens VALUES (?, ?, ?, ?)",
+        [(token, number, count, highest[token]) for token, count in fired.items()],
+    )
+
+
+def _effects(effects: tuple[tuple[int, float], ...] | None) -> bytes | None:
+    return None if effects is None else np.array(list(effects), EFFECT).tobytes()
+
+
+def _neighbours(neighbours: tuple[tuple[str, int, float], ...], firsts: Mapping[str, int]) -> bytes:
+    return np.array([(firsts[site] + unit, near) for site, unit, near in neighbours], NEIGHBOUR).tobytes()
+
+
+def _tensors(site: SiteContents) -> dict[str, np.ndarray]:
+    """A site's arrays by name; bins beyond the first and the last one that is used are left out."""
+    counts = np.asarray(site.counts)
+    used = np.flatnonzero(counts.any(0))
+    low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+    counts = counts[:, low:high]
+    narrow = np.uint32 if counts.max(initial=0) < 2**32 else np.uint64
+    tensors = {
+        field.name: np.ascontiguousarray(getattr(site.statistics, field.name))
+        for field in dataclasses.fields(site.statistics)
+    }
+    tensors |= {
+        "edges": np.asarray(site.edges, np.float64)[low : high + 1].copy(),
+        "counts": counts.astype(narrow),
+    }
+    return {f"{site.name}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def _write_arrays(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
+    """Write the arrays, and return the checksum of the file."""
+    from safetensors.numpy import save
+
+    data = save(dict(tensors))
+    write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
