@@ -29,6 +29,8 @@ class SiteLine(Settings):
     """What a unit of it is, in words: "neuron of layer 0"."""
     signed: bool
     """Whether negative activations mean something, so that the lowest contexts are shown too."""
+    in_browser: bool
+    """Whether the browser can run the model and read these units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,12 @@ class StoreLine(Settings):
 
     model: str
     """The model whose units they are."""
+    corpus: str
+    """The texts that were read, in words."""
     tokens: int
-    """How many tokens of text were read."""
+    """How many tokens were read."""
     documents: int
     """From how many documents they came."""
-    in_browser: bool
-    """Whether the browser can run the model."""
     sites: tuple[SiteLine, ...]
     """Where units were read."""
 

@@ -128,6 +128,9 @@ class SiteRoom:
     server sends it to be saved, because it may hold scripts; a static site has none."""
     terms: Sequence[Term] = ()
     """Terms that its pages explain; lessons of all rooms link to them."""
+    redirects: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Beginning of an address that is no page → page that reads the rest behind # in its own address. With
+    {"neuroscope/": "neuroscope/unit/"}, a server leads from neuroscope/a/17/ to neuroscope/unit/#a/17."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,8 @@ class Site:
     """Name → kind of job."""
     terms: Sequence[Term] = ()
     """Terms that have a page."""
+    redirects: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Beginning of an address → page that reads the rest behind # in its own address."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -174,7 +179,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name, file path, endpoint or kind of job, or the home page would
+        ValueError: if two rooms use one route, module name, file path, endpoint, kind of job or redirect, or the home page would
             link to a page that is missing.
     """
     pages: dict[str, SitePage] = {}
@@ -187,6 +192,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     styles: list[Path] = []
     home: list[HomeEntry] = []
     terms: list[Term] = []
+    redirects: dict[str, str] = {}
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
@@ -198,12 +204,15 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         styles += room.styles
         home += room.home
         terms += room.terms
+        _add(redirects, room.redirects, "redirect")
     if both := sorted(files.keys() & made_files.keys() | files.keys() & run_files.keys()):
         raise ValueError(f"two rooms contribute the file {both[0]!r} to the site.")
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms)
+    return Site(
+        pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms, redirects
+    )
 
 
 def find_rooms() -> list[SiteRoom]:
