@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from mechscope.neuroscope.folders import find_store, known_stores
 from mechscope.neuroscope.messages import (
-    Finding,
     Findings,
     SearchRequest,
     SiteRequest,
@@ -102,8 +101,10 @@ def neuroscope_endpoints(stores: OpenStores | None = None) -> list[Endpoint]:
             return unit_of(store, request.site, request.unit)
 
     def search(request: SearchRequest) -> Findings:
+        from mechscope.neuroscope.site_search import found_units
+
         with shelf.get(request.model) as store:
-            return found_units(store, request)
+            return found_units(store, request.words)
 
     def reading(path: str, summary: str, request: type[Any], answer: type[Any], handle: Callable[..., Any]):
         return Endpoint("GET", f"neuroscope/{path}", summary, request, answer, handle, problems=PROBLEMS)

@@ -2,7 +2,7 @@
 // `RemoteUnits` has the same interface and asks the server.
 //
 // A reader of a site says which hook points it needs, turns their activations into one number per token and unit, and
-// how a unit is changed: as an edit (edits.js) or as hooks. neuroscope/sites.py reads the same numbers in Python.
+// says how a unit is changed: as an edit (edits.js), or by hooks. neuroscope/_site_readers.py reads the same numbers.
 
 import { topTokens } from "./analysis.js";
 import { loadBundledModel } from "./bundled_model.js";
@@ -14,6 +14,7 @@ import { Tensor } from "./safetensors.js";
 const ROWS = 8; // next tokens in a list
 
 export class LocalUnits {
+  /** The units of a site of a store. */
   static async load({ model: name }, site) {
     const loaded = await loadBundledModel(name);
     return new LocalUnits(loaded, await readerOf(loaded.model, site));
@@ -26,7 +27,7 @@ export class LocalUnits {
   /**
    * Read a text.
    * @returns {Promise<{strings: string[], values: Float32Array, units: number, first: number}>} values [pos unit] of all units;
-   *   `first`: the first position that counts, after a BOS token
+   *   `first`: the first position that counts, because attention rests on the one before it
    * @throws {Error} says what the reader must change
    */
   async read(text) {
@@ -38,8 +39,7 @@ export class LocalUnits {
     this.kept = { tokens, logits, cache };
     const values = this.reader.values(cache, tokens.length);
     return {
-      strings: tokens.map((token) => this.tokenizer.label(token)), values, units: values.length / tokens.length,
-      first: this.prependBos ? 1 : 0,
+      strings: tokens.map((token) => this.tokenizer.label(token)), values, units: values.length / tokens.length, first: 1,
     };
   }
 
@@ -51,12 +51,28 @@ export class LocalUnits {
    */
   async effect({ unit, position, change, amount }) {
     const { tokens, logits, cache } = this.kept;
-    const hooks = this.reader.change(unit, change, amount, cache);
+    const edit = this.reader.edit(unit, change, amount);
+    const hooks = edit ? hooksOf([edit], this.model) : this.reader.change(unit, change, amount, cache);
     const { logits: changed } = this.model.run(tokens, { hooks });
     const [before, after] = [logits, changed].map((each) => probabilities(each, position));
     const divergence = after.reduce((sum, share, token) => sum + (share > 0 ? share * Math.log(share / before[token]) : 0), 0);
     const rows = topTokens(changed, position, ROWS).map(({ token }) => ({ name: this.tokenizer.label(token), before: before[token], after: after[token] }));
     return { rows, divergence: Math.max(divergence, 0) };
+  }
+
+  /**
+   * What a head attends to from the focus of a context, which is read by itself: a weight for each token up to there.
+   * @returns {Promise<Float32Array | null>} null if the context's text has other tokens than the context
+   */
+  async pattern({ tokens: shown, focus }, head) {
+    const ids = this.tokenizer.encode(shown.join(""));
+    if (ids.length !== shown.length) return null;
+    const before = this.prependBos && ids[0] !== this.tokenizer.bos ? 1 : 0;
+    const tokens = before ? [this.tokenizer.bos, ...ids] : ids;
+    const name = this.reader.hooks[0];
+    const { cache } = this.model.run(tokens, { record: (other) => other === name });
+    const from = (head * tokens.length + focus + before) * tokens.length;
+    return cache.get(name).data.slice(from + before, from + before + focus + 1);
   }
 }
 
@@ -82,9 +98,9 @@ class NeuronReader {
     return cache.get(this.hooks[0]).data;
   }
 
-  change(neuron, change, amount) {
+  edit(neuron, change, amount) {
     const { layer } = this;
-    return hooksOf([change === "zero" ? { kind: "ablate_neuron", layer, neuron } : { kind: "add_neuron", layer, neuron, amount }], this.model);
+    return change === "zero" ? { kind: "ablate_neuron", layer, neuron } : { kind: "add_neuron", layer, neuron, amount };
   }
 }
 
@@ -136,9 +152,9 @@ class HeadReader {
     return sizes;
   }
 
-  change(head, change, amount) {
+  edit(head, change, amount) {
     const { layer } = this;
-    return hooksOf([change === "zero" ? { kind: "ablate_head", layer, head } : { kind: "scale_head", layer, head, factor: amount }], this.model);
+    return change === "zero" ? { kind: "ablate_head", layer, head } : { kind: "scale_head", layer, head, factor: amount };
   }
 }
 
@@ -151,6 +167,11 @@ class LatentReader {
 
   values(cache) {
     return this.dictionary.encode(cache.get(this.hooks[0])).data;
+  }
+
+  /** Nothing: the microscope has no such change. */
+  edit() {
+    return null;
   }
 
   change(latent, change, amount, cache) {

@@ -190,9 +190,11 @@ class UnitAnswer(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchRequest(SiteRequest):
-    """Words to look for in the contexts and labels of a site."""
+class SearchRequest(Settings):
+    """Words to look for in the contexts and labels of a store."""
 
+    model: Name
+    """The model."""
     words: Annotated[str, Length(least=1, most=500)]
     """The words."""
 
@@ -201,8 +203,10 @@ class SearchRequest(SiteRequest):
 class Finding(Settings):
     """A unit that a search found."""
 
+    site: str
+    """Its site."""
     unit: int
-    """Its index at the site."""
+    """Its index there."""
     why: str
     """Where the words are, with some text around them."""
 

@@ -94,7 +94,7 @@ class NeuroscopePage {
   }
 
   link(unit) {
-    return unitLink({ model: this.store.model, site: this.site.name, unit }).replace("../", "");
+    return unitLink({ model: this.store.model, site: this.site.name, unit });
   }
 
   drawScatter() {
@@ -131,16 +131,21 @@ class NeuroscopePage {
     }
     find("count").textContent = "Searching …";
     try {
-      const found = await this.source.search(this.store.model, this.site.name, words);
-      find("count").textContent = found.length ? `${found.length === 1 ? "1 unit" : `${found.length} units`} of ${this.site.name}` : `No unit of ${this.site.name} has these words among its strongest texts or labels.`;
-      find("found").replaceChildren(...found.slice(0, MOST_FOUND).map(({ unit, why }) => make("li", {},
-        make("a", { href: this.link(unit), textContent: `${this.site.name}/${unit}` }), make("span", { className: "unit-why", textContent: why }))));
+      const found = await this.source.search(this.store, words);
+      find("count").textContent = inWords(found.length);
+      find("found").replaceChildren(...found.slice(0, MOST_FOUND).map(({ site, unit, why }) => make("li", {},
+        make("a", { href: unitLink({ model: this.store.model, site, unit }), textContent: `${site}/${unit}` }), make("span", { className: "unit-why", textContent: why }))));
       this.complain("");
     } catch (error) {
       find("count").textContent = "";
       this.complain(asSentence(error.message));
     }
   }
+}
+
+function inWords(count) {
+  if (!count) return "No unit has these words in its labels or in its strongest texts.";
+  return count > MOST_FOUND ? `More than ${MOST_FOUND} units; these are the first.` : `${count} ${count === 1 ? "unit" : "units"}`;
 }
 
 function number(value) {

@@ -12,9 +12,10 @@ from typing import Any
 
 from mechscope.checkpoints.registry import bundled_names
 from mechscope.neuroscope.folders import READY
-from mechscope.neuroscope.messages import SiteLine, StoreLine, Stores, UnitAnswer, finite, unit_answer
+from mechscope.neuroscope.messages import LabelPart, SiteLine, StoreLine, Stores, UnitAnswer, finite, unit_answer
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
+from mechscope.pages.formatting import number
 
 FOLDER = "files/neuroscope"
 """Where the static site has its copies."""
@@ -102,7 +103,21 @@ def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:
     Raises:
         KeyError: for a site or unit that the store does not have.
     """
-    return unit_answer(store.unit(UnitAddress(store.model, site, unit)))
+    address = UnitAddress(store.model, site, unit)
+    labels = tuple(
+        LabelPart(text=label.label, rule=label.rule, scores=_scores_in_words(label.scores or {}))
+        for label in store.labels.of(address)
+    )
+    return unit_answer(store.unit(address), labels)
+
+
+def _scores_in_words(scores: Mapping[str, Any]) -> tuple[str, ...]:
+    """Each score by its name; what is not a number is left to other pages."""
+    return tuple(
+        f"{name.replace('_', ' ')} {number(value)}"
+        for name, value in scores.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    )
 
 
 def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:

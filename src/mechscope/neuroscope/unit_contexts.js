@@ -23,9 +23,9 @@ export function windowOf({ tokens, values, focus }, width) {
  * @param {HTMLElement} element what to fill
  * @param {object} page a unit's page
  * @param {number} width tokens on each side
- * @param {(context: object) => HTMLElement | null} [extra] something to show with a context
+ * @param {(context: object) => HTMLElement[]} [extra] what to show with a context besides
  */
-export function renderContexts(element, { contexts, statistics: { minimum, maximum } }, width, extra = () => null) {
+export function renderContexts(element, { contexts, statistics: { minimum, maximum } }, width, extra = () => []) {
   const sections = KINDS.flatMap(([kind, heading, about]) => {
     const ofKind = contexts.filter((context) => context.kind === kind);
     if (!ofKind.length) return [];
@@ -56,6 +56,5 @@ function line(context, width, { minimum, maximum }, words, extra) {
   const level = context.quantile === null ? "" : `above ${percent(context.quantile)}`;
   const facts = make("p", { className: "unit-value" }, make("b", { textContent: formatted(context.value) }),
     level && make("span", { textContent: ` ${level}` }), make("small", { textContent: context.document, title: context.document }));
-  const more = extra(context);
-  return make("li", {}, facts, strip, ...(more ? [more] : []));
+  return make("li", {}, facts, strip, ...extra(context));
 }

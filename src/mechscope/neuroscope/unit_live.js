@@ -6,7 +6,7 @@ import { LocalUnits } from "./local_units.js";
 import { renderRanking } from "./ranking.js";
 import { RemoteUnits } from "./remote_units.js";
 import { formatted, renderTokens, visible } from "./tokens.js";
-import { addressOf } from "./unit_source.js";
+import { unitHash } from "./unit_source.js";
 import { asSentence, percent } from "./wording.js";
 
 const MOST_ACTIVE = 8;
@@ -30,7 +30,7 @@ export class LivePanel {
   async open({ page, table, store, site, address }) {
     const key = `${address.model}/${address.site}`;
     const isNew = key !== this.key;
-    Object.assign(this, { page, table, address, store, key });
+    Object.assign(this, { page, table, address, store, site, key });
     const top = page.contexts.find(({ kind }) => kind === "top");
     if (!this.isOwn && top) this.fill(top);
     try {
@@ -49,8 +49,8 @@ export class LivePanel {
     this.drawPatterns();
   }
 
-  async load(store, { name }) {
-    if (store.in_browser) return LocalUnits.load(store, name);
+  async load(store, { name, in_browser: inBrowser }) {
+    if (inBrowser) return LocalUnits.load(store, name);
     if (this.isServed) return RemoteUnits.load(store, name);
     throw new Error(`${store.model} runs in Python: “mechscope serve --open” shows this page with a box for your text.`);
   }
@@ -124,7 +124,7 @@ export class LivePanel {
     renderRanking(this.find("active"), {
       caption: "The most active units on this text, by their activation as a share of the largest in the stored texts",
       rows: rows.slice(0, MOST_ACTIVE).map(({ unit, share, position }) => ({ name: `${unit}`, value: share, note: `${percent(share)} on ${visible(strings[position])}` })),
-      onSelect: (index) => { location.hash = encodeURI(addressOf({ ...address, unit: rows[index].unit })); },
+      onSelect: (index) => { location.hash = unitHash({ ...address, unit: rows[index].unit }); },
     });
   }
 
@@ -168,9 +168,9 @@ export class LivePanel {
 
   /** The way to the microscope, with the same text and the same change. */
   drawLink({ unit, change, amount }) {
-    const { find, store } = this;
-    if (!store.in_browser) return find("microscope").replaceChildren();
-    const edit = this.units.reader.edit?.(unit, change, amount);
+    const { find, store, site } = this;
+    if (!site.in_browser) return find("microscope").replaceChildren();
+    const edit = this.units.reader.edit(unit, change, amount);
     const view = new URLSearchParams({ prompt: find("text").value, ...(edit && { edits: JSON.stringify([edit]) }) });
     const link = make("a", { href: `../../models/${store.model}/index.html#${view}`, textContent: "Open this text under the microscope" });
     return find("microscope").replaceChildren(link, edit ? ", with the same change to the unit, and the same in Python." : ".");
@@ -178,16 +178,32 @@ export class LivePanel {
 
   /** For heads: under each context at a quantile, what the head attends to from the outlined token. */
   async drawPatterns() {
-    if (!this.units?.pattern) return;
-    const { page, address: { unit } } = this;
-    const boxes = document.querySelectorAll("[data-pattern]");
-    for (const box of boxes) {
+    const { page, units } = this;
+    if (!units) return;
+    for (const box of document.querySelectorAll("[data-pattern]")) {
       const context = page.contexts[Number(box.dataset.pattern)];
-      const weights = await this.units.pattern(context, unit);
+      let weights = null;
+      try {
+        weights = await units.pattern(context, page.unit);
+      } catch {
+        // A text that cannot be read by itself has no pattern to show.
+      }
       if (page !== this.page || !box.isConnected) return;
-      this.drawPattern(box, context, weights);
+      drawPattern(box, context, weights);
     }
   }
+}
+
+/** What a head attends to from the outlined token of a context. */
+function drawPattern(box, { tokens, focus }, weights) {
+  if (!weights) {
+    box.textContent = "This piece of text has other tokens when it is read by itself, so its pattern cannot be shown.";
+    return;
+  }
+  const strip = make("div", { className: "unit-strip" });
+  const seen = tokens.slice(0, focus + 1);
+  renderTokens(strip, { tokens: seen, values: weights, minimum: 0, maximum: 1, tooltips: (index) => `attends to ${visible(seen[index])}: ${percent(weights[index])}` });
+  box.replaceChildren(make("p", { className: "unit-note", textContent: `From “${visible(tokens[focus])}”, reading this piece alone, it attends to:` }), strip);
 }
 
 /** Units by their activation as a share of the largest one in the stored texts: [{unit, share, position}]. */

@@ -6,7 +6,7 @@ import { formatted, visible } from "./tokens.js";
 import { renderContexts } from "./unit_contexts.js";
 import { renderActivations, renderDensities } from "./unit_histogram.js";
 import { LivePanel } from "./unit_live.js";
-import { addressOf, fragment, parseAddress, unitSource } from "./unit_source.js";
+import { fragment, parseAddress, unitHash, unitSource } from "./unit_source.js";
 import { STATISTICS, interestingOrder, nextIn } from "./unit_statistics.js";
 import { asSentence, percent } from "./wording.js";
 
@@ -19,7 +19,7 @@ class UnitPage {
     this.live = new LivePanel(this.find, this.isServed);
     this.find("width").addEventListener("input", () => this.drawContexts());
     this.find("number").addEventListener("change", ({ target }) => {
-      if (target.value !== "" && target.checkValidity()) location.hash = encodeURI(addressOf({ ...this.address, unit: Number(target.value) }));
+      if (target.value !== "" && target.checkValidity()) location.hash = unitHash({ ...this.address, unit: Number(target.value) });
     });
     addEventListener("hashchange", () => this.open());
     addEventListener("mechscope-theme", () => this.page && this.draw());
@@ -70,7 +70,7 @@ class UnitPage {
     find("facts").textContent = `Unit ${unit} of ${table.units} (${kind}) in ${model}. On ${tokens.toLocaleString("en")} tokens: positive on ${percent(rate ?? 0)}, at most ${formatted(maximum)}.`;
     const order = (this.order ??= new WeakMap()).get(table) ?? interestingOrder(table.statistics);
     this.order.set(table, order);
-    const link = (name, other) => { find(name).href = `#${encodeURI(addressOf({ model, site, unit: other }))}`; };
+    const link = (name, other) => { find(name).href = unitHash({ model, site, unit: other }); };
     link("before", (unit + table.units - 1) % table.units);
     link("after", (unit + 1) % table.units);
     link("interesting", nextIn(order, unit));
@@ -94,15 +94,19 @@ class UnitPage {
     const { page, find } = this;
     const width = Number(find("width").value);
     find("width-words").textContent = `${width}`;
-    const edit = (context) => {
+    const isHead = /^attn\d/.test(this.address.site);
+    const extra = (context) => {
       const button = make("button", { type: "button", className: "unit-edit", textContent: "Edit" });
       button.setAttribute("aria-label", `Edit this text in the box of your own text: ${context.tokens.map(visible).join("").slice(0, 60)}`);
       button.addEventListener("click", () => this.live.take(context));
-      return button;
+      if (!isHead || context.kind !== "quantile") return [button];
+      const pattern = make("div", { className: "unit-pattern" });
+      pattern.dataset.pattern = page.contexts.indexOf(context);
+      return [button, pattern];
     };
     const of = (isTop) => ({ ...page, contexts: page.contexts.filter(({ kind }) => (kind === "top") === isTop) });
-    renderContexts(find("top"), of(true), width, edit);
-    renderContexts(find("others"), of(false), width, edit);
+    renderContexts(find("top"), of(true), width, extra);
+    renderContexts(find("others"), of(false), width, extra);
     find("others").closest("section").hidden = !find("others").children.length;
     this.live.drawPatterns();
   }
@@ -133,7 +137,7 @@ class UnitPage {
     find("neighbours").hidden = !lists.length;
     find("neighbour-lists").replaceChildren(...lists.map(([about, units]) => make("div", {}, make("h3", { textContent: about }),
       make("ul", { className: "unit-found" }, ...units.map(({ site, unit, similarity }) => make("li", {},
-        make("a", { href: `#${encodeURI(addressOf({ model, site, unit }))}`, textContent: `${site}/${unit}` }), ` ${formatted(similarity)}`))))));
+        make("a", { href: unitHash({ model, site, unit }), textContent: `${site}/${unit}` }), ` ${formatted(similarity)}`))))));
   }
 }
 

@@ -24,9 +24,14 @@ export function fragment() {
   }
 }
 
-/** Link from one page of the neuroscope to a unit's page. */
+/** Link from the home of the neuroscope to a unit's page. */
 export function unitLink(address) {
-  return `../unit/index.html#${encodeURI(addressOf(address))}`;
+  return `unit/index.html${unitHash(address)}`;
+}
+
+/** Link from one unit's page to another's. */
+export function unitHash(address) {
+  return `#${encodeURI(addressOf(address))}`;
 }
 
 export function unitSource(isServed) {
@@ -54,9 +59,9 @@ class ServedUnits {
     return ask(`neuroscope/unit?${new URLSearchParams({ model, site, unit })}`);
   }
 
-  /** Units whose contexts or labels have these words: [{unit, why}]. */
-  async search(model, site, words) {
-    return (await ask(`neuroscope/search?${new URLSearchParams({ model, site, words })}`)).found;
+  /** Units of a store whose labels, tokens or texts have these words: [{site, unit, why}]. */
+  async search({ model }, words) {
+    return (await ask(`neuroscope/search?${new URLSearchParams({ model, words })}`)).found;
   }
 }
 
@@ -85,27 +90,34 @@ class StaticUnits {
     return once(this.batches, path, () => readPacked(path));
   }
 
-  async search(model, site, words) {
+  /** The same as the server's search (neuroscope/site_search.py), by letters instead of words. */
+  async search({ model, sites }, words) {
+    const pages = await Promise.all(sites.map(({ name }) => this.all(model, name)));
+    return pages.flat().map((page) => ({ site: page.site, unit: page.unit, ...whereItIs(page, words) }))
+      .filter(({ rank }) => rank > 0).sort((a, b) => b.rank - a.rank || a.unit - b.unit);
+  }
+
+  async all(model, site) {
     const { batch, units } = await this.table(model, site);
-    const wanted = words.toLowerCase();
     const batches = await Promise.all(Array.from({ length: Math.ceil(units / batch) }, (_, index) => this.batch(model, site, index)));
-    return batches.flat().flatMap((page) => {
-      const why = whereItIs(page, wanted);
-      return why === null ? [] : [{ unit: page.unit, why }];
-    });
+    return batches.flat();
   }
 }
 
-/** Where a unit's page has some words: a label, or the text of a context around them; null if nowhere. */
-export function whereItIs({ labels, contexts }, wanted) {
+const SHOWN = 90; // characters of a text
+
+/** Where a unit's page has some words, labels first, then tokens, then texts: {rank, why}; rank 0 is nowhere. */
+export function whereItIs({ labels, contexts }, words) {
+  const wanted = words.toLowerCase();
   const label = labels.find(({ text }) => text.toLowerCase().includes(wanted));
-  if (label) return `label: ${label.text}`;
-  for (const { kind, tokens } of contexts) {
-    const text = tokens.join("");
-    const at = text.toLowerCase().indexOf(wanted);
-    if (kind === "top" && at >= 0) return text.slice(Math.max(0, at - 20), at + wanted.length + 20);
-  }
-  return null;
+  if (label) return { rank: Infinity, why: `label: ${label.text}` };
+  const tops = contexts.filter(({ kind }) => kind === "top");
+  const kept = tops.filter(({ tokens, focus }) => tokens[focus] === words || tokens[focus].trim() === words).length;
+  if (kept) return { rank: 1000 + kept, why: `${kept} of its ${tops.length} strongest texts were kept for this token` };
+  const texts = tops.map(({ tokens }) => tokens.join("")).filter((text) => text.toLowerCase().includes(wanted));
+  if (!texts.length) return { rank: 0, why: "" };
+  const at = Math.max(0, texts[0].toLowerCase().indexOf(wanted) - SHOWN / 3);
+  return { rank: texts.length, why: texts[0].slice(at, at + SHOWN) };
 }
 
 function once(kept, key, read) {
