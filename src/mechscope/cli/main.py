@@ -113,6 +113,7 @@ def _dispatch(command: Command) -> int:
         Discover,
         Glossary,
         Models,
+        Neuroscope,
         Notebook,
         Replications,
         Run,
@@ -171,6 +172,10 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.glossary import glossary
 
         return glossary(command)
+    if isinstance(command, Neuroscope):
+        from mechscope.cli.neuroscope import neuroscope
+
+        return neuroscope(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

@@ -57,7 +57,7 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.OperationalError as error:
             connection.close()
-            if "immutable" in options or _can_write(path.parent):
+            if "immutable" in options or can_write(path.parent):
                 raise OSError(f"the neuroscope store {path} cannot be read ({error}).") from error
         except sqlite3.DatabaseError:
             return connection  # `version_of` says that this is no store
@@ -66,7 +66,8 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     raise AssertionError("the second attempt returns or raises")
 
 
-def _can_write(folder: Path) -> bool:
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder."""
     try:
         check_folder(folder)
     except OSError:
@@ -75,7 +76,7 @@ def _can_write(folder: Path) -> bool:
 
 
 def _bring_up_to_date(path: Path) -> None:
-    if not _can_write(path.parent):
+    if not can_write(path.parent):
         raise SchemaError(
             f"{path} was written by an older mechscope, and its folder is read-only, so it cannot be brought up to "
             "date there. Copy the folder to one that you can write to."

@@ -139,7 +139,7 @@ def drop_contents(connection: sqlite3.Connection) -> None:
 
     The index over contexts is missing afterwards: it is made faster once the table is full (`create_indexes`).
     """
-    for name in reversed(CONTENTS):
+    for name in CONTENTS:
         connection.execute(f"DROP TABLE IF EXISTS {name}")
     for statement in CONTENTS.values():
         connection.execute(statement)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from mechscope.neuroscope.contents import About
 from mechscope.neuroscope.folders import find_store
+from mechscope.neuroscope.label_table import LabelTable
 from mechscope.neuroscope.schema import EFFECT, KINDS, NEIGHBOUR, VALUE
 from mechscope.neuroscope.statistics import SiteStatistics
 from mechscope.neuroscope.store_reading import Snapshot, StoredSite, StoreReader
@@ -65,6 +66,17 @@ class NeuroscopeStore:
     def close(self) -> None:
         """Close the file."""
         self.reader.close()
+
+    def move_to(self, folder: Path) -> None:
+        """Read from a copy of this store from now on."""
+        if folder != self.folder:
+            old, self.reader, self.folder = self.reader, StoreReader(folder), folder
+            old.close()
+
+    @property
+    def labels(self) -> LabelTable:
+        """What users think the units do."""
+        return LabelTable(self)
 
     def __enter__(self) -> NeuroscopeStore:
         return self

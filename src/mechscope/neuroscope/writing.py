@@ -209,15 +209,19 @@ def _tensors(site: SiteContents) -> dict[str, np.ndarray]:
     used = np.flatnonzero(counts.any(0))
     low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
     counts = counts[:, low:high]
+    edges = np.asarray(site.edges, np.float64)[low : high + 1].copy()
+    # The outermost bins have no outer border of their own.
+    statistics = site.statistics
+    if edges[0] == -np.inf:
+        edges[0] = min(edges[1], float(statistics.minimum.min()))
+    if edges[-1] == np.inf:
+        edges[-1] = max(edges[-2], np.nextafter(statistics.maximum.max(), np.inf))
     narrow = np.uint32 if counts.max(initial=0) < 2**32 else np.uint64
     tensors = {
-        field.name: np.ascontiguousarray(getattr(site.statistics, field.name))
-        for field in dataclasses.fields(site.statistics)
+        field.name: np.ascontiguousarray(getattr(statistics, field.name))
+        for field in dataclasses.fields(statistics)
     }
-    tensors |= {
-        "edges": np.asarray(site.edges, np.float64)[low : high + 1].copy(),
-        "counts": counts.astype(narrow),
-    }
+    tensors |= {"edges": edges, "counts": counts.astype(narrow)}
     return {f"{site.name}/{name}": tensor for name, tensor in tensors.items()}
 
 
