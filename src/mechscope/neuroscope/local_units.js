@@ -21,7 +21,8 @@ export class LocalUnits {
   }
 
   constructor({ model, tokenizer, prependBos }, reader) {
-    Object.assign(this, { model, tokenizer, prependBos, reader, changes: reader.changes, kept: null });
+    const beginning = prependBos ? tokenizer.label(tokenizer.bos) : "";
+    Object.assign(this, { model, tokenizer, prependBos, beginning, reader, changes: reader.changes, kept: null });
   }
 
   /**

@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from mechscope.checkpoints.registry import bundled_names
+from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.neuroscope.folders import READY
-from mechscope.neuroscope.messages import LabelPart, SiteLine, StoreLine, Stores, UnitAnswer, finite, unit_answer
+from mechscope.neuroscope.messages import (
+    LabelPart,
+    SiteLine,
+    StoreLine,
+    Stores,
+    UnitAnswer,
+    finite,
+    unit_answer,
+)
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
 from mechscope.pages.formatting import number
@@ -52,6 +61,8 @@ def site_words(site: str) -> str:
         return f"neuron of layer {found[1]}"
     if found := _HEADS.fullmatch(site):
         return f"attention head of layer {found[1]}, by {_MEASURED[found[2]]}"
+    if site in bundled_dictionary_names():
+        return f"latent of the dictionary {site}"
     return f"unit of {site}"
 
 

@@ -1,7 +1,7 @@
 // The texts on which a unit was read, as rows of coloured tokens around the one for which each was kept.
 
 import { make } from "./elements.js";
-import { renderTokens, formatted, visible } from "./tokens.js";
+import { formatted, renderTokens, visible } from "./tokens.js";
 import { percent } from "./wording.js";
 
 /** The kinds of contexts in the order of the page: a heading, and what a reader should know about them. */
@@ -19,26 +19,32 @@ export function windowOf({ tokens, values, focus }, width) {
   return { from, tokens: tokens.slice(from, to), values: values.slice(from, to), focus: focus - from };
 }
 
+/** The ends of a unit's colour scale. Where low activations mean nothing, everything below 0 is as pale as 0. */
+export function coloursOf({ minimum, maximum }, isSigned) {
+  return { minimum: isSigned ? Math.min(minimum, 0) : 0, maximum: Math.max(maximum, 1e-6) };
+}
+
 /**
  * @param {HTMLElement} element what to fill
  * @param {object} page a unit's page
+ * @param {object} colours from `coloursOf`: one scale for all contexts, so that a pale text is a weak one
  * @param {number} width tokens on each side
- * @param {(context: object) => HTMLElement[]} [extra] what to show with a context besides
+ * @param {(context: object) => {button: HTMLElement, more?: HTMLElement}} extra what to show with a context besides
  */
-export function renderContexts(element, { contexts, statistics: { minimum, maximum } }, width, extra = () => []) {
+export function renderContexts(element, { contexts }, colours, width, extra) {
   const sections = KINDS.flatMap(([kind, heading, about]) => {
     const ofKind = contexts.filter((context) => context.kind === kind);
     if (!ofKind.length) return [];
     const words = make("p", { className: "ms-words" });
     words.setAttribute("aria-live", "polite");
-    const list = make("ol", { className: "unit-contexts" }, ...ofKind.map((context) => line(context, width, { minimum, maximum }, words, extra)));
+    const list = make("ol", { className: "unit-contexts" }, ...ofKind.map((context) => line(context, width, colours, words, extra(context))));
     return [make("section", { className: "unit-kind" }, make("h3", { textContent: `${heading} (${ofKind.length})` }),
       make("p", { className: "unit-note", textContent: about }), list, words)];
   });
   element.replaceChildren(...sections);
 }
 
-function line(context, width, { minimum, maximum }, words, extra) {
+function line(context, width, colours, words, { button, more }) {
   const shown = windowOf(context, width);
   const strip = make("div", { className: "unit-strip" });
   const describe = (index) => {
@@ -46,15 +52,13 @@ function line(context, width, { minimum, maximum }, words, extra) {
     return `${visible(shown.tokens[index])}: ${value === null ? "not read" : formatted(value)}${index === shown.focus ? " (this text was kept for it)" : ""}`;
   };
   renderTokens(strip, {
-    ...shown,
-    // One colour scale for all contexts of a unit, so that a pale text is a weak one.
-    minimum: context.kind === "low" ? minimum : Math.min(0, ...shown.values.filter((value) => value !== null)), maximum,
+    ...shown, ...colours,
     tooltips: describe,
     onRead: (index) => { words.textContent = index === null ? "" : describe(index); },
   });
   strip.querySelectorAll(".ms-token")[shown.focus]?.classList.add("unit-focus");
   const level = context.quantile === null ? "" : `above ${percent(context.quantile)}`;
   const facts = make("p", { className: "unit-value" }, make("b", { textContent: formatted(context.value) }),
-    level && make("span", { textContent: ` ${level}` }), make("small", { textContent: context.document, title: context.document }));
-  return make("li", {}, facts, strip, ...extra(context));
+    level && make("span", { textContent: ` ${level}` }), make("small", { textContent: context.document, title: context.document }), button);
+  return make("li", {}, facts, strip, ...(more ? [more] : []));
 }

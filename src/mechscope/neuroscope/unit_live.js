@@ -6,6 +6,7 @@ import { LocalUnits } from "./local_units.js";
 import { renderRanking } from "./ranking.js";
 import { RemoteUnits } from "./remote_units.js";
 import { formatted, renderTokens, visible } from "./tokens.js";
+import { coloursOf } from "./unit_contexts.js";
 import { unitHash } from "./unit_source.js";
 import { asSentence, percent } from "./wording.js";
 
@@ -31,13 +32,13 @@ export class LivePanel {
     const key = `${address.model}/${address.site}`;
     const isNew = key !== this.key;
     Object.assign(this, { page, table, address, store, site, key });
-    const top = page.contexts.find(({ kind }) => kind === "top");
-    if (!this.isOwn && top) this.fill(top);
     try {
       if (isNew) {
         this.units = null;
-        this.units = await this.load(store, site);
+        const units = await this.load(store, site);
         if (this.key !== key) return;
+        this.units = units;
+        this.find("text").closest("[data-part=live]").classList.toggle("unit-unchangeable", !units.changes.length);
         this.find("change").replaceChildren(...this.units.changes.map((change) => new Option(CHANGES[change], change)));
         this.resetAmount();
       }
@@ -45,6 +46,8 @@ export class LivePanel {
       this.say(asSentence(error.message));
       return;
     }
+    const top = page.contexts.find(({ kind }) => kind === "top");
+    if (!this.isOwn && top) this.fill(top);
     await this.read();
     this.drawPatterns();
   }
@@ -64,7 +67,9 @@ export class LivePanel {
   }
 
   fill({ tokens }) {
-    this.find("text").value = tokens.join("");
+    // The model puts this token in front by itself.
+    const isFirst = tokens[0] === this.units?.beginning;
+    this.find("text").value = tokens.slice(isFirst ? 1 : 0).join("");
   }
 
   say(words) {
@@ -102,10 +107,11 @@ export class LivePanel {
   }
 
   drawTokens() {
-    const { values, page: { statistics: { maximum, minimum } }, reading: { strings, first } } = this;
+    const { values, page: { statistics }, site, reading: { strings, first } } = this;
+    const { maximum } = statistics;
     const shown = values.slice(first);
     renderTokens(this.find("live-tokens"), {
-      tokens: strings, values, minimum: Math.min(0, ...shown), maximum: Math.max(maximum, 1e-6), selected: this.position, described: true,
+      tokens: strings, values, ...coloursOf(statistics, site.signed), selected: this.position, described: true,
       onSelect: (index) => {
         this.position = index;
         this.effect();
@@ -115,7 +121,6 @@ export class LivePanel {
     this.find("live-words").textContent = shown.length
       ? `Strongest on “${visible(strings[first + at])}”: ${formatted(shown[at])}, ${percent(Math.max(shown[at] / maximum, 0))} of its largest activation in the texts (${formatted(maximum)}).`
       : "";
-    this.minimum = minimum;
   }
 
   drawActive() {
@@ -140,7 +145,7 @@ export class LivePanel {
   }
 
   async effect() {
-    if (!this.reading) return;
+    if (!this.reading || !this.units.changes.length) return;
     const { find, reading: { strings }, position, address: { unit }, page: { statistics: { maximum } } } = this;
     const change = find("change").value;
     const share = Number(find("amount").value);

@@ -3,7 +3,7 @@
 import { make } from "./elements.js";
 import { renderRanking } from "./ranking.js";
 import { formatted, visible } from "./tokens.js";
-import { renderContexts } from "./unit_contexts.js";
+import { coloursOf, renderContexts } from "./unit_contexts.js";
 import { renderActivations, renderDensities } from "./unit_histogram.js";
 import { LivePanel } from "./unit_live.js";
 import { fragment, parseAddress, unitHash, unitSource } from "./unit_source.js";
@@ -99,14 +99,15 @@ class UnitPage {
       const button = make("button", { type: "button", className: "unit-edit", textContent: "Edit" });
       button.setAttribute("aria-label", `Edit this text in the box of your own text: ${context.tokens.map(visible).join("").slice(0, 60)}`);
       button.addEventListener("click", () => this.live.take(context));
-      if (!isHead || context.kind !== "quantile") return [button];
+      if (!isHead || context.kind !== "quantile") return { button };
       const pattern = make("div", { className: "unit-pattern" });
       pattern.dataset.pattern = page.contexts.indexOf(context);
-      return [button, pattern];
+      return { button, more: pattern };
     };
     const of = (isTop) => ({ ...page, contexts: page.contexts.filter(({ kind }) => (kind === "top") === isTop) });
-    renderContexts(find("top"), of(true), width, extra);
-    renderContexts(find("others"), of(false), width, extra);
+    const colours = coloursOf(page.statistics, this.site.signed);
+    renderContexts(find("top"), of(true), colours, width, extra);
+    renderContexts(find("others"), of(false), colours, width, extra);
     find("others").closest("section").hidden = !find("others").children.length;
     this.live.drawPatterns();
   }

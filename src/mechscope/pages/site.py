@@ -179,8 +179,8 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name, file path, endpoint, kind of job or redirect, or the home page would
-            link to a page that is missing.
+        ValueError: if two rooms use one route, module name, file path, endpoint, kind of job or redirect, or the home page
+            would link to a page that is missing.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
@@ -210,9 +210,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(
-        pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms, redirects
-    )
+    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms, redirects)
 
 
 def find_rooms() -> list[SiteRoom]:

@@ -38,8 +38,8 @@ class Intervention(Settings):
         "contrast",
         "patch",
     ]
-    """What is done: set to zero, replaced by the mean over positions, multiplied, added to; a direction added that comes from the
-    unembedding (steer) or from two texts (contrast); replaced by another text's activation (patch)."""
+    """What is done: set to zero, replaced by the mean over positions, multiplied, added to; a direction added that
+    comes from the unembedding (steer) or from two texts (contrast); replaced by another text's activation (patch)."""
     layer: Place
     """The block."""
     head: Place | None = None

@@ -1,0 +1,191 @@
+"""Units of models that the server runs, on a text of the reader's: the same as neuroscope/local_units.js."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.neuroscope._site_readers import Heads, Latents, Neurons
+from mechscope.neuroscope.endpoints import OpenStores
+from mechscope.neuroscope.sites import Site, find_sites
+from mechscope.pages.endpoints import refused_as
+from mechscope.web.models.interventions import Hook, check_tokens
+from mechscope.web.models.messages import TextRequest
+from mechscope.web.models.readings import Readings
+from mechscope.web.models.token_labels import token_labels
+from mechscope.web.models.unit_messages import (
+    ActiveUnit,
+    Change,
+    ChangedToken,
+    Effect,
+    EffectRequest,
+    LiveReading,
+    LiveSite,
+    LiveSiteRequest,
+    LiveTextRequest,
+)
+
+FIRST = 1
+"""The first position that counts, as in a harvest."""
+MOST_ACTIVE = 8
+ROWS = 8
+MOST_SITES = 4
+"""How many sites are kept, because one may hold a dictionary."""
+
+
+class UnitReadings:
+    """Handlers of the endpoints about units.
+
+    Args:
+        readings: gives models and tokens.
+        stores: gives the largest activations in the stored texts.
+    """
+
+    def __init__(self, readings: Readings, stores: OpenStores) -> None:
+        self.readings, self.stores = readings, stores
+        self._sites: OrderedDict[tuple[str, str], tuple[weakref.ref[Any], Site]] = OrderedDict()
+
+    def load(self, request: LiveSiteRequest) -> LiveSite:
+        """Load a model and a site."""
+        model, site = self._site(request)
+        begin = model.tokenizer.bos_token_id if model.cfg.default_prepend_bos and model.tokenizer else None
+        beginning = "" if begin is None else token_labels(model, [begin])[0]
+        return LiveSite(changes=changes_of(site), beginning=beginning)
+
+    def read(self, request: LiveTextRequest) -> LiveReading:
+        """A unit on a text, and the most active units there."""
+        model, site = self._site(request)
+        tokens, strings = self._tokens(request)
+        with self.stores.get(request.model) as store, refused_as(404):
+            largest = torch.tensor(store.statistics(site.name).maximum, dtype=torch.float32)
+        with refused_as(409):
+            _check_unit(site, request.unit)
+        with torch.no_grad():
+            _, cache = model.run_with_cache(
+                torch.tensor([tokens]), names_filter=list(site.hooks), return_type=None
+            )
+            values = site.read({name: cache[name] for name in site.hooks})[0].cpu()
+        return LiveReading(
+            strings=strings,
+            values=tuple(values[:, request.unit].tolist()),
+            first=FIRST,
+            active=_most_active(values, largest),
+        )
+
+    def effect(self, request: EffectRequest) -> Effect:
+        """The next token with and without a change of a unit."""
+        model, site = self._site(request)
+        tokens, strings = self._tokens(request)
+        with refused_as(409):
+            _check_unit(site, request.unit)
+            if request.position >= len(tokens):
+                raise ValueError(
+                    f"position is {request.position}, and the text has 0 to {len(tokens) - 1}."
+                )
+            hook = change_hook(site, request.unit, request.change, request.amount)
+        with torch.no_grad():
+            plain = model(torch.tensor([tokens]))[0, request.position]
+            with model.hooks(fwd_hooks=[hook]):
+                changed = model(torch.tensor([tokens]))[0, request.position]
+        if not bool(changed.isfinite().all()):
+            with refused_as(409):
+                raise ValueError("with this change the logits are not finite numbers: use a smaller one.")
+        before, after = plain.double().log_softmax(-1), changed.double().log_softmax(-1)
+        divergence = float((after.exp() * (after - before)).sum().clamp(min=0))
+        best = after.topk(min(ROWS, len(after))).indices.tolist()
+        rows = [
+            ChangedToken(name=name, before=float(before[token].exp()), after=float(after[token].exp()))
+            for name, token in zip(token_labels(model, best), best, strict=True)
+        ]
+        return Effect(rows=tuple(rows), divergence=divergence)
+
+    def _tokens(self, request: LiveTextRequest) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        found = self.readings.tokens(TextRequest(model=request.model, text=request.text))
+        with refused_as(409):
+            check_tokens(found.tokens, self.readings.shelf.get(request.model))
+        return found.tokens, found.strings
+
+    def _site(self, request: LiveSiteRequest) -> tuple[Any, Site]:
+        model = self.readings.shelf.get(request.model)
+        key = (request.model, request.site)
+        of_model, site = self._sites.get(key, (None, None))
+        # A model that has been loaded again has other weights in memory.
+        if site is None or of_model is None or of_model() is not model:
+            with refused_as(409):
+                (site,) = find_sites(model, [request.site])
+            self._sites[key] = (weakref.ref(model), site)
+            while len(self._sites) > MOST_SITES:
+                self._sites.popitem(last=False)
+        self._sites.move_to_end(key)
+        return model, site
+
+
+def changes_of(site: Site) -> tuple[Change, ...]:
+    """What can be done to the units of a site."""
+    if isinstance(site, Heads):
+        return ("zero", "multiply")
+    if isinstance(site, Neurons):
+        return ("zero", "add")
+    if isinstance(site, Latents) and site.head is None and not site.dictionary.cfg.transcodes:
+        return ("zero", "add")
+    return ()
+
+
+def change_hook(site: Site, unit: int, change: Change, amount: float) -> Hook:
+    """The hook that changes a unit at every position.
+
+    Raises:
+        ValueError: for a change that makes no sense at this site.
+    """
+    if change not in changes_of(site):
+        allowed = " or ".join(changes_of(site)) or "nothing"
+        raise ValueError(f"units of {site.name} can be changed by {allowed}, not by {change!r}.")
+    factor = 0.0 if change == "zero" else amount
+    if isinstance(site, Heads):
+
+        def scale(z: Tensor, hook: Any) -> Tensor:
+            z[:, :, unit] = z[:, :, unit] * factor
+            return z
+
+        return site.pattern.replace("hook_pattern", "hook_z"), scale
+    if isinstance(site, Neurons):
+
+        def set_neuron(post: Tensor, hook: Any) -> Tensor:
+            post[:, :, unit] = 0 if change == "zero" else post[:, :, unit] + amount
+            return post
+
+        return site.hook, set_neuron
+    assert isinstance(site, Latents)
+    direction = site.dictionary.W_dec[unit].detach() / site.dictionary.scale_out
+
+    def move(activation: Tensor, hook: Any) -> Tensor:
+        step = -site.read({site.hook: activation})[..., unit, None] if change == "zero" else amount
+        return activation + step * direction
+
+    return site.hook, move
+
+
+def _most_active(
+    values: Float[Tensor, "pos unit"], largest: Float[Tensor, "unit"]
+) -> tuple[ActiveUnit, ...]:
+    """Units by their highest activation as a share of the largest one in the stored texts."""
+    if len(values) <= FIRST:
+        return ()
+    highest, positions = values[FIRST:].max(0)
+    shares = torch.where(largest > 0, highest / largest, -torch.inf)
+    best = shares.topk(min(MOST_ACTIVE, len(shares))).indices.tolist()
+    return tuple(
+        ActiveUnit(unit=unit, share=float(shares[unit]), position=FIRST + int(positions[unit]))
+        for unit in best
+        if shares[unit] > 0
+    )
+
+
+def _check_unit(site: Site, unit: int) -> None:
+    if not 0 <= unit < site.units:
+        raise ValueError(f"{site.name} has units 0 to {site.units - 1}; there is no unit {unit}.")
