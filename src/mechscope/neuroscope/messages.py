@@ -78,7 +78,15 @@ class UnitRequest(SiteRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatisticsPart(Settings):
+class Unchecked(Settings):
+    """A part of an answer with thousands of numbers: checking each of them takes longer than reading the store."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsPart(Unchecked):
     """How a unit's activations are distributed; null for what is not defined."""
 
     tokens: int
@@ -92,7 +100,7 @@ class StatisticsPart(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HistogramPart(Settings):
+class HistogramPart(Unchecked):
     """Counts of activations between edges."""
 
     edges: tuple[float, ...]
@@ -102,7 +110,7 @@ class HistogramPart(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContextPart(Settings):
+class ContextPart(Unchecked):
     """A piece of text and a unit's activation on every token of it."""
 
     kind: str
@@ -122,7 +130,7 @@ class ContextPart(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenEffect(Settings):
+class TokenEffect(Unchecked):
     """What a unit does to the logit of a token."""
 
     token: str
@@ -132,7 +140,7 @@ class TokenEffect(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogitPart(Settings):
+class LogitPart(Unchecked):
     """The tokens that a unit makes likelier and less likely through its direct path to the output."""
 
     promoted: tuple[TokenEffect, ...]
@@ -142,7 +150,7 @@ class LogitPart(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighbourPart(Settings):
+class NeighbourPart(Unchecked):
     """A unit that resembles another one."""
 
     site: str
@@ -154,7 +162,7 @@ class NeighbourPart(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelPart(Settings):
+class LabelPart(Unchecked):
     """What somebody thinks a unit does."""
 
     text: str
@@ -166,7 +174,7 @@ class LabelPart(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnitAnswer(Settings):
+class UnitAnswer(Unchecked):
     """Everything that is stored about a unit."""
 
     model: str

@@ -172,4 +172,4 @@ def _batch_file(path: Path, site: SiteLine, batch: int) -> bytes:
 
 def _packed(content: bytes) -> bytes:
     # No time in the file: the same store gives the same bytes.
-    return gzip.compress(content, mtime=0)
+    return gzip.compress(content, 6, mtime=0)
