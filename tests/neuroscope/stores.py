@@ -7,6 +7,7 @@ import numpy as np
 
 from mechscope.neuroscope.contents import (
     About,
+    CoActivation,
     Contents,
     SiteContents,
     StoredContext,
@@ -22,11 +23,21 @@ SEQUENCES = (
     StoredSequence(7, "cats.txt", np.array([5, 6, 7, 1]), np.array([False, True, True, True])),
     StoredSequence(9, "dogs.txt", np.array([0, 4, 0, 4]), np.array([False, True, True, True])),
 )
-ABOUT = About("toy", "0123456789abcdef", "two files", 1000, 3, 2, {"top": 2}, 6)
+TOKENS = {sequence.id: sequence.tokens.tolist() for sequence in SEQUENCES}
+ABOUT = About("toy", "0123456789abcdef", "two files", 1003, 2, {"top": 2}, 6)
 
 
 def context(kind, value, sequence, focus, start, activations, quantile=None) -> StoredContext:
-    return StoredContext(kind, value, sequence, focus, start, np.array(activations, np.float32), quantile)
+    return StoredContext(
+        kind,
+        value,
+        sequence,
+        focus,
+        TOKENS[sequence][focus],
+        start,
+        np.array(activations, np.float32),
+        quantile,
+    )
 
 
 def statistics(units: int) -> SiteStatistics:
@@ -45,14 +56,13 @@ def neurons(count: int = 3) -> SiteContents:
         ),
         ((1, 0.5), (2, 0.25)),
         ((0, -0.75),),
-        (("mlp0", 2, 0.875), ("mlp0", 0, -0.5)),
-        (("attn0.entropy", 1, 0.75),),
+        ((2, 0.875), (0, -0.5)),
     )
     units[2] = StoredUnit((context("top", 1.0, 9, 1, 0, [0.0, 1.0, 0.0, 0.5]),), (), ())
     counts = np.zeros((count, 6), np.int64)
     counts[:, 2] = 10
     counts[1, 3:5] = 4, 1
-    return SiteContents("mlp0", False, statistics(count), np.arange(7) / 2 - 1, counts, units)
+    return SiteContents("mlp0", "mlp0", False, 3, statistics(count), np.arange(7) / 2 - 1, counts, units)
 
 
 def heads() -> SiteContents:
@@ -61,7 +71,14 @@ def heads() -> SiteContents:
         StoredUnit((context("top", 1.5, 3, 5, 4, [0.5, 1.5]), context("low", 0.25, 7, 1, 1, [0.25]))),
     ]
     return SiteContents(
-        "attn0.entropy", True, statistics(2), np.array([0.0, 1.0, 2.0]), np.array([[1, 2], [3, 0]]), units
+        "attn0.entropy",
+        "attn0.entropy",
+        True,
+        3,
+        statistics(2),
+        np.array([0.0, 1.0, 2.0]),
+        np.array([[1, 2], [3, 0]]),
+        units,
     )
 
 
@@ -74,6 +91,7 @@ def contents(model: str = "toy", **changes) -> Contents:
         "sequences": SEQUENCES,
         "site_sizes": {"mlp0": 3, "attn0.entropy": 2},
         "sites": sites,
+        "co_activation": [CoActivation("mlp0", 1, (("attn0.entropy", 1, 0.75),))],
     }
     return Contents(**parts | changes)
 

@@ -1,11 +1,11 @@
 import sqlite3
 
 import pytest
-from tests.neuroscope import stores
 
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.store import NeuroscopeStore
+from tests.neuroscope import stores
 
 
 @pytest.fixture

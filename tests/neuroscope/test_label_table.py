@@ -1,12 +1,12 @@
 import sqlite3
 
 import pytest
-from tests.neuroscope import stores
 
 from mechscope.neuroscope import folders, label_table, schema
 from mechscope.neuroscope.connections import FILE, open_for_reading, writing
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.writing import write_contents
+from tests.neuroscope import stores
 
 
 @pytest.fixture

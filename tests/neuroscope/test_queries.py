@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from tests.neuroscope import stores
 
 from mechscope.neuroscope import queries
 from mechscope.neuroscope.contents import StoredUnit
 from mechscope.neuroscope.statistics import SiteStatistics, bimodality, ranked
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
+from tests.neuroscope import stores
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,18 @@ def test_a_page_of_nothing(tmp_path):
     bare = stores.contents(
         sequences=(),
         site_sizes={"mlp0": 3},
+        co_activation=(),
         sites=(
-            type(empty)("mlp0", False, empty.statistics, empty.edges, empty.counts * 0, [StoredUnit(())] * 3),
+            type(empty)(
+                "mlp0",
+                "mlp0",
+                False,
+                0,
+                empty.statistics,
+                empty.edges,
+                empty.counts * 0,
+                [StoredUnit(())] * 3,
+            ),
         ),
     )
     write_contents(tmp_path, bare)

@@ -4,7 +4,6 @@ import threading
 
 import numpy as np
 import pytest
-from tests.neuroscope import stores
 
 from mechscope.neuroscope import folders
 from mechscope.neuroscope.connections import FILE
@@ -13,6 +12,7 @@ from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.store_reading import NothingPublishedError
 from mechscope.neuroscope.units import Context, Histogram, LogitEffects, Neighbour, UnitAddress
 from mechscope.neuroscope.writing import write_contents
+from tests.neuroscope import stores
 
 
 @pytest.fixture

@@ -24,9 +24,7 @@ class About:
     corpus: str
     """The corpus in words."""
     tokens: int
-    """How many tokens were read and counted."""
-    skipped_tokens: int
-    """How many tokens were read but left out as attention sinks."""
+    """How many tokens were read, begin tokens and attention sinks included."""
     documents: int
     """How many documents were read."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -63,6 +61,8 @@ class StoredContext:
     """The id of the sequence."""
     focus: int
     """The position in the sequence."""
+    token: int
+    """The token at this position."""
     start: int
     """The position of the first token that is shown."""
     activations: Float[np.ndarray, " window"]
@@ -81,10 +81,8 @@ class StoredUnit:
     """Tokens with the effect on their logit, the largest first; None without output weights."""
     suppressed: tuple[tuple[int, float], ...] | None = None
     """The same, the most negative first."""
-    by_weights: tuple[tuple[str, int, float], ...] = ()
-    """Neighbours as (site, unit, similarity)."""
-    by_activation: tuple[tuple[str, int, float], ...] = ()
-    """Neighbours as (site, unit, similarity)."""
+    by_weights: tuple[tuple[int, float], ...] = ()
+    """Units of the same site with their similarity."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,12 @@ class SiteContents:
     """A site with all its units."""
 
     name: str
+    source: str
+    """What `find_sites` needs to find it again."""
     signed: bool
     """Whether negative activations matter as much as positive ones."""
+    left_out: int
+    """How many tokens were left out as attention sinks."""
     statistics: SiteStatistics
     edges: Float[np.ndarray, " edge"]
     """The borders of the histograms' bins, ascending."""
@@ -104,13 +106,29 @@ class SiteContents:
 
 
 @dataclass(frozen=True)
+class CoActivation:
+    """The units whose activations correlate most with those of one unit."""
+
+    site: str
+    unit: int
+    neighbours: tuple[tuple[str, int, float], ...]
+    """As (site, unit, correlation), the highest first."""
+
+
+@dataclass(frozen=True)
 class Contents:
-    """All that a publication writes; sequences and sites are read once, so they may be generators."""
+    """All that a publication writes.
+
+    The parts are read once each and in this order, so they may be generators, and a later one may depend on what an
+    earlier one has seen.
+    """
 
     about: About
     vocabulary: Iterable[tuple[int, str]]
     """Every token with its text."""
-    sequences: Iterable[StoredSequence]
     site_sizes: Mapping[str, int]
-    """The number of units of each site, in the order of `sites`; neighbours may refer to any of them."""
+    """The number of units of each site, in the order of `sites`."""
     sites: Iterable[SiteContents]
+    sequences: Iterable[StoredSequence]
+    """Those that contexts refer to, and those of the random sample."""
+    co_activation: Iterable[CoActivation]

@@ -35,7 +35,9 @@ CONTENTS: Mapping[str, str] = {
             name TEXT NOT NULL UNIQUE,
             first INTEGER NOT NULL,     -- the number of its unit 0; numbers count through all sites
             units INTEGER NOT NULL,
-            signed INTEGER NOT NULL     -- 1 if negative activations matter as much as positive ones
+            source TEXT NOT NULL,       -- what `find_sites` needs to find it again
+            signed INTEGER NOT NULL,    -- 1 if negative activations matter as much as positive ones
+            left_out INTEGER NOT NULL   -- tokens that were left out as attention sinks
         )""",
     "vocabulary": "CREATE TABLE vocabulary (token INTEGER PRIMARY KEY, text TEXT NOT NULL)",
     "documents": "CREATE TABLE documents (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
@@ -52,7 +54,7 @@ CONTENTS: Mapping[str, str] = {
             promoted BLOB,              -- EFFECT, the largest first; NULL without output weights
             suppressed BLOB,
             by_weights BLOB NOT NULL,   -- NEIGHBOUR, the most similar first
-            by_activation BLOB NOT NULL
+            by_activation BLOB NOT NULL -- NEIGHBOUR, of any site
         )""",
     # Clustered by unit, so that a unit's contexts lie side by side on the disk.
     "contexts": """

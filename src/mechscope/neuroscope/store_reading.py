@@ -39,6 +39,10 @@ class StoredSite:
     """How many units it has."""
     signed: bool
     """Whether negative activations matter as much as positive ones."""
+    source: str
+    """What `find_sites` needs to find it again."""
+    left_out: int
+    """How many tokens were left out as attention sinks."""
     first: int
     """The number of its first unit; numbers count through all sites of the store."""
 
@@ -56,15 +60,20 @@ class Snapshot:
     def about(self) -> About:
         """Where the contents come from."""
         values: dict[str, Any] = {field.name: self.raw_about[field.name] for field in fields(About)}
-        for name in ("tokens", "skipped_tokens", "documents", "co_activation_tokens", "publication"):
+        for name in ("tokens", "documents", "co_activation_tokens", "publication"):
             values[name] = int(values[name])
         return About(**values | {"settings": json.loads(values["settings"])})
 
     @cached_property
     def sites(self) -> dict[str, StoredSite]:
         """The sites by name."""
-        rows = self.connection.execute("SELECT name, units, signed, first FROM sites ORDER BY id")
-        return {name: StoredSite(name, units, bool(signed), first) for name, units, signed, first in rows}
+        rows = self.connection.execute(
+            "SELECT name, units, signed, source, left_out, first FROM sites ORDER BY id"
+        )
+        return {
+            name: StoredSite(name, units, bool(signed), source, left_out, first)
+            for name, units, signed, source, left_out, first in rows
+        }
 
     @cached_property
     def arrays(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import itertools
 import json
 import sqlite3
 from collections import Counter
@@ -70,14 +71,25 @@ def _write(connection: sqlite3.Connection, contents: Contents, publication: int,
     drop_contents(connection)
     vocabulary = dict(contents.vocabulary)
     connection.executemany("INSERT INTO vocabulary VALUES (?, ?)", vocabulary.items())
-    token_type = np.dtype("<u2" if max(vocabulary, default=0) < 2**16 else "<u4")
-    tokens = _write_sequences(connection, contents.sequences, vocabulary, token_type)
-    firsts = _write_sites(connection, contents.site_sizes)
+    firsts = _firsts(contents.site_sizes)
     tensors: dict[str, np.ndarray] = {}
     for site in contents.sites:
-        _write_units(connection, site, firsts, tokens, token_type)
+        size = contents.site_sizes[site.name]
+        connection.execute(
+            "INSERT INTO sites (name, first, units, source, signed, left_out) VALUES (?, ?, ?, ?, ?, ?)",
+            (site.name, firsts[site.name], size, site.source, int(site.signed), site.left_out),
+        )
+        for number, unit in enumerate(site.units, firsts[site.name]):
+            _write_unit(connection, number, unit, firsts[site.name])
         tensors |= _tensors(site)
-        connection.execute("UPDATE sites SET signed = ? WHERE name = ?", (int(site.signed), site.name))
+    token_type = np.dtype("<u2" if max(vocabulary, default=0) < 2**16 else "<u4")
+    _write_sequences(connection, contents.sequences, vocabulary, token_type)
+    for found in contents.co_activation:
+        near = [(firsts[site] + unit, correlation) for site, unit, correlation in found.neighbours]
+        connection.execute(
+            "UPDATE units SET by_activation = ? WHERE id = ?",
+            (np.array(near, NEIGHBOUR).tobytes(), firsts[found.site] + found.unit),
+        )
     create_indexes(connection)
     about = dataclasses.replace(
         contents.about,
@@ -96,74 +108,45 @@ def _write(connection: sqlite3.Connection, contents: Contents, publication: int,
     return about
 
 
+def _firsts(sizes: Mapping[str, int]) -> dict[str, int]:
+    """The number of each site's first unit."""
+    ends = itertools.accumulate(sizes.values(), initial=0)
+    return dict(zip(sizes, ends, strict=False))
+
+
 def _write_sequences(
     connection: sqlite3.Connection,
     sequences: Iterable[StoredSequence],
     vocabulary: Mapping[int, str],
     token_type: np.dtype,
-) -> dict[int, bytes]:
-    """Write sequences with their texts; returns the tokens of each."""
+) -> None:
     documents: dict[str, int] = {}
-    written: dict[int, bytes] = {}
     for sequence in sequences:
         if sequence.document not in documents:
             documents[sequence.document] = len(documents)
             connection.execute(
                 "INSERT INTO documents VALUES (?, ?)", (documents[sequence.document], sequence.document)
             )
-        data = sequence.tokens.astype(token_type).tobytes()
         counted = None if sequence.counted is None else sequence.counted.astype(np.uint8).tobytes()
         connection.execute(
             "INSERT INTO sequences VALUES (?, ?, ?, ?)",
-            (sequence.id, documents[sequence.document], data, counted),
+            (
+                sequence.id,
+                documents[sequence.document],
+                sequence.tokens.astype(token_type).tobytes(),
+                counted,
+            ),
         )
         text = "".join(vocabulary[token] for token in sequence.tokens.tolist())
         connection.execute("INSERT INTO sequence_text (rowid, text) VALUES (?, ?)", (sequence.id, text))
-        written[sequence.id] = data
-    return written
 
 
-def _write_sites(connection: sqlite3.Connection, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Number the units of all sites; returns the number of each site's first unit."""
-    firsts: dict[str, int] = {}
-    first = 0
-    for name, units in sizes.items():
-        firsts[name] = first
-        connection.execute(
-            "INSERT INTO sites (name, first, units, signed) VALUES (?, ?, ?, 0)", (name, first, units)
-        )
-        first += units
-    return firsts
-
-
-def _write_units(
-    connection: sqlite3.Connection,
-    site: SiteContents,
-    firsts: Mapping[str, int],
-    tokens: Mapping[int, bytes],
-    token_type: np.dtype,
-) -> None:
-    for number, unit in enumerate(site.units, firsts[site.name]):
-        connection.execute(
-            "INSERT INTO units VALUES (?, ?, ?, ?, ?)",
-            (
-                number,
-                _effects(unit.promoted),
-                _effects(unit.suppressed),
-                _neighbours(unit.by_weights, firsts),
-                _neighbours(unit.by_activation, firsts),
-            ),
-        )
-        _write_contexts(connection, number, unit, tokens, token_type)
-
-
-def _write_contexts(
-    connection: sqlite3.Connection,
-    number: int,
-    unit: StoredUnit,
-    tokens: Mapping[int, bytes],
-    token_type: np.dtype,
-) -> None:
+def _write_unit(connection: sqlite3.Connection, number: int, unit: StoredUnit, first: int) -> None:
+    by_weights = np.array([(first + other, near) for other, near in unit.by_weights], NEIGHBOUR)
+    connection.execute(
+        "INSERT INTO units VALUES (?, ?, ?, ?, ?)",
+        (number, _effects(unit.promoted), _effects(unit.suppressed), by_weights.tobytes(), b""),
+    )
     ranks: Counter[str] = Counter()
     fired: Counter[int] = Counter()
     highest: dict[int, float] = {}
@@ -186,9 +169,8 @@ def _write_contexts(
         )
         ranks[context.kind] += 1
         if context.kind == "top":
-            token = int(np.frombuffer(tokens[context.sequence], token_type)[context.focus])
-            fired[token] += 1
-            highest[token] = max(context.value, highest.get(token, context.value))
+            fired[context.token] += 1
+            highest[context.token] = max(context.value, highest.get(context.token, context.value))
     connection.executemany(
         "INSERT INTO firing_tokens VALUES (?, ?, ?, ?)",
         [(token, number, count, highest[token]) for token, count in fired.items()],
@@ -197,10 +179,6 @@ def _write_contexts(
 
 def _effects(effects: tuple[tuple[int, float], ...] | None) -> bytes | None:
     return None if effects is None else np.array(list(effects), EFFECT).tobytes()
-
-
-def _neighbours(neighbours: tuple[tuple[str, int, float], ...], firsts: Mapping[str, int]) -> bytes:
-    return np.array([(firsts[site] + unit, near) for site, unit, near in neighbours], NEIGHBOUR).tobytes()
 
 
 def _tensors(site: SiteContents) -> dict[str, np.ndarray]:
