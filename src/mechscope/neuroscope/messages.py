@@ -29,6 +29,8 @@ class SiteLine(Settings):
     """What a unit of it is, in words: "neuron of layer 0"."""
     signed: bool
     """Whether negative activations mean something, so that the lowest contexts are shown too."""
+    left_out: int
+    """How many tokens were left out because attention rests on them."""
     in_browser: bool
     """Whether the browser can run the model and read these units."""
 

@@ -85,7 +85,7 @@ class NeuroscopePage {
       return;
     }
     history.replaceState(null, "", `#${encodeURI(`${model}/${site.name}`)}`);
-    find("about").textContent = `The ${site.units} units of ${site.name} (${site.words}) were read on ${tokens.toLocaleString("en")} tokens from ${documents.toLocaleString("en")} documents: ${corpus}.`;
+    find("about").textContent = `The ${site.units} units of ${site.name} (${site.words}) were read on ${tokens.toLocaleString("en")} tokens from ${documents.toLocaleString("en")} documents (${corpus}).${leftOut(site.left_out)}`;
     find("start").href = this.link(this.order[0]);
     find("found").replaceChildren();
     find("count").textContent = "";
@@ -141,6 +141,10 @@ class NeuroscopePage {
       this.complain(asSentence(error.message));
     }
   }
+}
+
+function leftOut(count) {
+  return count ? ` ${count.toLocaleString("en")} more were left out: attention rests on them, as on the first token of a text, whatever they are.` : "";
 }
 
 function inWords(count) {

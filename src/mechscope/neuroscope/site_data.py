@@ -10,6 +10,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from mechscope.checkpoints.registry import bundled_names
 from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.neuroscope.folders import READY
@@ -69,7 +72,6 @@ def site_words(site: str) -> str:
 def store_line(store: NeuroscopeStore) -> StoreLine:
     """What pages must know about a store."""
     about = store.about
-    is_bundled = store.model in bundled_names()
     return StoreLine(
         model=store.model,
         corpus=about.corpus,
@@ -81,31 +83,45 @@ def store_line(store: NeuroscopeStore) -> StoreLine:
                 units=site.units,
                 words=site_words(site.name),
                 signed=site.signed,
-                in_browser=is_bundled and _runs_in_browser(site.name),
+                left_out=site.left_out,
+                in_browser=_runs_in_browser(store.model, site.name),
             )
             for site in store.sites()
         ),
     )
 
 
-def _runs_in_browser(site: str) -> bool:
-    return bool(_NEURONS.fullmatch(site) or _HEADS.fullmatch(site) or site in BROWSER_DICTIONARIES)
+def _runs_in_browser(model: str, site: str) -> bool:
+    is_readable = _NEURONS.fullmatch(site) or _HEADS.fullmatch(site) or site in BROWSER_DICTIONARIES
+    return model in bundled_names() and bool(is_readable)
 
 
 def site_table(store: NeuroscopeStore, site: str) -> bytes:
     """Statistics of all units of a site, as JSON: lists with a number (or null) per unit.
+
+    A site whose units the browser can read has the histograms too: the index of the first used bin and the counts from
+    there, for each unit.
 
     Raises:
         KeyError: for an unknown site.
     """
     statistics = store.statistics(site)
     columns = {name: getattr(statistics, name).tolist() for name in STATISTICS}
-    content = {
+    content: dict[str, Any] = {
         "units": len(columns["mean"]),
         "batch": BATCH,
         "statistics": {name: [finite(value) for value in values] for name, values in columns.items()},
     }
+    if _runs_in_browser(store.model, site):
+        edges, counts = store.histograms(site)
+        content["histograms"] = {"edges": edges.tolist(), "counts": [_used(row) for row in counts]}
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _used(counts: Int[np.ndarray, "bin"]) -> list[int]:
+    """The index of the first bin with a count, and the counts from there to the last one."""
+    (used,) = counts.nonzero()
+    return [int(used[0]), *counts[used[0] : used[-1] + 1].tolist()] if len(used) else [0]
 
 
 def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:

@@ -8,9 +8,10 @@ import { RemoteUnits } from "./remote_units.js";
 import { formatted, renderTokens, visible } from "./tokens.js";
 import { coloursOf } from "./unit_contexts.js";
 import { unitHash } from "./unit_source.js";
+import { unusualUnits } from "./unusual_units.js";
 import { asSentence, percent } from "./wording.js";
 
-const MOST_ACTIVE = 8;
+const MOST_ACTIVE = 8; // units in a list
 const CHANGES = { zero: "switch it off", add: "add to its activation", multiply: "multiply its output" };
 
 export class LivePanel {
@@ -124,11 +125,13 @@ export class LivePanel {
   }
 
   drawActive() {
-    const { address, reading: { strings } } = this;
-    const rows = this.reading.active ?? mostActive(this.reading, this.table.statistics);
+    const { address, reading, table, site, page: { statistics: { tokens } } } = this;
+    const rows = (reading.active ?? unusualUnits(reading, table, site.signed)).slice(0, MOST_ACTIVE);
     renderRanking(this.find("active"), {
-      caption: "The most active units on this text, by their activation as a share of the largest in the stored texts",
-      rows: rows.slice(0, MOST_ACTIVE).map(({ unit, share, position }) => ({ name: `${unit}`, value: share, note: `${percent(share)} on ${visible(strings[position])}` })),
+      caption: "Units for which this text is most unusual, and on how few of the stored tokens each was at least as active",
+      rows: rows.map(({ unit, share, position }) => ({
+        name: `${unit}`, value: Math.log(1 / Math.max(share, 0.5 / tokens)), note: `${share ? percent(share) : "never"}, here on ${visible(reading.strings[position])}`,
+      })),
       onSelect: (index) => { location.hash = unitHash({ ...address, unit: rows[index].unit }); },
     });
   }
@@ -209,13 +212,4 @@ function drawPattern(box, { tokens, focus }, weights) {
   const seen = tokens.slice(0, focus + 1);
   renderTokens(strip, { tokens: seen, values: weights, minimum: 0, maximum: 1, tooltips: (index) => `attends to ${visible(seen[index])}: ${percent(weights[index])}` });
   box.replaceChildren(make("p", { className: "unit-note", textContent: `From “${visible(tokens[focus])}”, reading this piece alone, it attends to:` }), strip);
-}
-
-/** Units by their activation as a share of the largest one in the stored texts: [{unit, share, position}]. */
-export function mostActive({ values, units, first, strings }, { maximum }) {
-  return Array.from({ length: units }, (_, unit) => {
-    let position = first;
-    for (let at = first; at < strings.length; at++) if (values[at * units + unit] > values[position * units + unit]) position = at;
-    return { unit, position, share: maximum[unit] > 0 ? values[position * units + unit] / maximum[unit] : -Infinity };
-  }).filter(({ share }) => share > 0).sort((a, b) => b.share - a.share || a.unit - b.unit);
 }

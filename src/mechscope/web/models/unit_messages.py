@@ -49,10 +49,15 @@ class ActiveUnit(Settings):
 
     unit: int
     """Its index at the site."""
+    value: float
+    """Its most unusual activation."""
     share: float
-    """Its highest activation, as a share of the largest one in the stored texts."""
+    """The share of the harvest's tokens at which it was at least as active, or, for a low activation, at most as
+    active (see neuroscope/fire.py)."""
     position: int
     """The token with that activation."""
+    is_low: bool
+    """Whether it is unusual for being low."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class LiveReading(Settings):
     first: int
     """The first token that counts: attention rests on those before it."""
     active: tuple[ActiveUnit, ...]
-    """The most active units of the site, the most active first."""
+    """The units of the site for which the text is most unusual."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,16 @@ import weakref
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.neuroscope._site_readers import Heads, Latents, Neurons
 from mechscope.neuroscope.endpoints import OpenStores
+from mechscope.neuroscope.fire import share_beyond
 from mechscope.neuroscope.sites import Site, find_sites
+from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.pages.endpoints import refused_as
 from mechscope.web.models.interventions import Hook, check_tokens
 from mechscope.web.models.messages import TextRequest
@@ -61,8 +64,6 @@ class UnitReadings:
         """A unit on a text, and the most active units there."""
         model, site = self._site(request)
         tokens, strings = self._tokens(request)
-        with self.stores.get(request.model) as store, refused_as(404):
-            largest = torch.tensor(store.statistics(site.name).maximum, dtype=torch.float32)
         with refused_as(409):
             _check_unit(site, request.unit)
         with torch.no_grad():
@@ -70,11 +71,13 @@ class UnitReadings:
                 torch.tensor([tokens]), names_filter=list(site.hooks), return_type=None
             )
             values = site.read({name: cache[name] for name in site.hooks})[0].cpu()
+        with self.stores.get(request.model) as store:
+            active = _unusual(store, site, values.numpy())
         return LiveReading(
             strings=strings,
             values=tuple(values[:, request.unit].tolist()),
             first=FIRST,
-            active=_most_active(values, largest),
+            active=active,
         )
 
     def effect(self, request: EffectRequest) -> Effect:
@@ -117,12 +120,18 @@ class UnitReadings:
         # A model that has been loaded again has other weights in memory.
         if site is None or of_model is None or of_model() is not model:
             with refused_as(409):
-                (site,) = find_sites(model, [request.site])
+                (site,) = find_sites(model, [self._source(request)])
             self._sites[key] = (weakref.ref(model), site)
             while len(self._sites) > MOST_SITES:
                 self._sites.popitem(last=False)
         self._sites.move_to_end(key)
         return model, site
+
+    def _source(self, request: LiveSiteRequest) -> str:
+        """Where the site's units come from: its name, or the path of a dictionary or of directions."""
+        with self.stores.get(request.model) as store:
+            sources = {site.name: site.source for site in store.sites()}
+        return sources.get(request.site, request.site)
 
 
 def changes_of(site: Site) -> tuple[Change, ...]:
@@ -170,20 +179,35 @@ def change_hook(site: Site, unit: int, change: Change, amount: float) -> Hook:
     return site.hook, move
 
 
-def _most_active(
-    values: Float[Tensor, "pos unit"], largest: Float[Tensor, "unit"]
+def _unusual(
+    store: NeuroscopeStore, site: Site, values: Float[np.ndarray, "pos unit"]
 ) -> tuple[ActiveUnit, ...]:
-    """Units by their highest activation as a share of the largest one in the stored texts."""
+    """The units for which a text is most unusual, by the measure of `neuroscope.fire`."""
     if len(values) <= FIRST:
         return ()
-    highest, positions = values[FIRST:].max(0)
-    shares = torch.where(largest > 0, highest / largest, -torch.inf)
-    best = shares.topk(min(MOST_ACTIVE, len(shares))).indices.tolist()
-    return tuple(
-        ActiveUnit(unit=unit, share=float(shares[unit]), position=FIRST + int(positions[unit]))
-        for unit in best
-        if shares[unit] > 0
-    )
+    statistics, (edges, bins) = store.statistics(site.name), store.histograms(site.name)
+    units = np.arange(values.shape[1])
+    found: list[ActiveUnit] = []
+    for is_low in (False, True) if site.signed else (False,):
+        positions = FIRST + (values[FIRST:].argmin if is_low else values[FIRST:].argmax)(0)
+        extreme = values[positions, units]
+        shares = share_beyond(edges, bins, statistics, extreme, is_low=is_low)
+        size = np.abs(extreme) / np.maximum(np.abs(statistics.maximum), 1e-12)
+        order = [unit for unit in np.lexsort((-size, shares)).tolist() if site.signed or extreme[unit] > 0]
+        found += [
+            ActiveUnit(
+                unit=unit,
+                value=float(extreme[unit]),
+                share=float(shares[unit]),
+                position=int(positions[unit]),
+                is_low=is_low,
+            )
+            for unit in order[:MOST_ACTIVE]
+        ]
+    best: dict[int, ActiveUnit] = {}
+    for active in sorted(found, key=lambda active: active.share):
+        best.setdefault(active.unit, active)
+    return tuple(best.values())[:MOST_ACTIVE]
 
 
 def _check_unit(site: Site, unit: int) -> None:
