@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mechscope.neuroscope.units import Context, Neighbour, UnitPage
 from mechscope.pages.endpoints import Length
@@ -15,6 +15,8 @@ from mechscope.settings import Range, Settings
 
 Name = Annotated[str, Length(least=1, most=200)]
 UnitIndex = Annotated[int, Range(least=0, most=10**9)]
+Change = Literal["zero", "add", "multiply"]
+"""What can be done to a unit: its activation set to zero, or added to; a head's output set to zero, or multiplied."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mechscope.neuroscope.messages import SiteRequest
 from mechscope.pages.endpoints import Endpoint, Limits, Nothing, refused_as
 from mechscope.web.models.messages import (
     AttentionRequest,
@@ -30,7 +31,6 @@ from mechscope.web.models.unit_messages import (
     EffectRequest,
     LiveReading,
     LiveSite,
-    LiveSiteRequest,
     LiveTextRequest,
 )
 
@@ -130,7 +130,7 @@ def model_endpoints(shelf: ModelShelf | None = None) -> list[Endpoint]:
         reading("lens", "The logit lens", LensRequest, LensTable),
         reading("attribution", "Direct logit attribution", AttributionRequest, Table),
         reading("patching", "A patching map", PatchingRequest, PatchingMap),
-        live("load", "Load a model for a unit's page", LiveSiteRequest, LiveSite, LOADING),
+        live("load", "Load a model for a unit's page", SiteRequest, LiveSite, LOADING),
         live("read", "A unit on a text", LiveTextRequest, LiveReading),
         live("effect", "What a change of a unit does to the next token", EffectRequest, Effect),
     ]

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-from mechscope.settings import Range, Settings
-from mechscope.web.models.messages import Name, Place, Strength, Text
-
-Change = Literal["zero", "add", "multiply"]
-"""What is done to a unit: its activation set to zero, or added to; a head's output set to zero, or multiplied."""
-UnitIndex = Annotated[int, Range(least=0, most=10**9)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LiveSiteRequest(Settings):
-    """A site of a model."""
-
-    model: Name
-    """The model."""
-    site: Name
-    """The site."""
+from mechscope.neuroscope.messages import Change, SiteRequest, UnitIndex
+from mechscope.settings import Settings
+from mechscope.web.models.messages import Place, Strength, Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +20,7 @@ class LiveSite(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveTextRequest(LiveSiteRequest):
+class LiveTextRequest(SiteRequest):
     """A text of the reader's."""
 
     unit: UnitIndex

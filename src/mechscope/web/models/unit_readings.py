@@ -9,27 +9,25 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from mechscope.neuroscope._site_readers import Heads, Latents, Neurons
 from mechscope.neuroscope.endpoints import OpenStores
 from mechscope.neuroscope.fire import share_beyond
+from mechscope.neuroscope.messages import SiteRequest
 from mechscope.neuroscope.sites import Site, find_sites
 from mechscope.neuroscope.store import NeuroscopeStore
+from mechscope.neuroscope.unit_changes import change_hook, changes_of
 from mechscope.pages.endpoints import refused_as
-from mechscope.web.models.interventions import Hook, check_tokens
+from mechscope.web.models.interventions import check_tokens
 from mechscope.web.models.messages import TextRequest
 from mechscope.web.models.readings import Readings
 from mechscope.web.models.token_labels import token_labels
 from mechscope.web.models.unit_messages import (
     ActiveUnit,
-    Change,
     ChangedToken,
     Effect,
     EffectRequest,
     LiveReading,
     LiveSite,
-    LiveSiteRequest,
     LiveTextRequest,
 )
 
@@ -53,7 +51,7 @@ class UnitReadings:
         self.readings, self.stores = readings, stores
         self._sites: OrderedDict[tuple[str, str], tuple[weakref.ref[Any], Site]] = OrderedDict()
 
-    def load(self, request: LiveSiteRequest) -> LiveSite:
+    def load(self, request: SiteRequest) -> LiveSite:
         """Load a model and a site."""
         model, site = self._site(request)
         begin = model.tokenizer.bos_token_id if model.cfg.default_prepend_bos and model.tokenizer else None
@@ -87,9 +85,7 @@ class UnitReadings:
         with refused_as(409):
             _check_unit(site, request.unit)
             if request.position >= len(tokens):
-                raise ValueError(
-                    f"position is {request.position}, and the text has 0 to {len(tokens) - 1}."
-                )
+                raise ValueError(f"position is {request.position}, and the text has 0 to {len(tokens) - 1}.")
             hook = change_hook(site, request.unit, request.change, request.amount)
         with torch.no_grad():
             plain = model(torch.tensor([tokens]))[0, request.position]
@@ -113,7 +109,7 @@ class UnitReadings:
             check_tokens(found.tokens, self.readings.shelf.get(request.model))
         return found.tokens, found.strings
 
-    def _site(self, request: LiveSiteRequest) -> tuple[Any, Site]:
+    def _site(self, request: SiteRequest) -> tuple[Any, Site]:
         model = self.readings.shelf.get(request.model)
         key = (request.model, request.site)
         of_model, site = self._sites.get(key, (None, None))
@@ -127,56 +123,11 @@ class UnitReadings:
         self._sites.move_to_end(key)
         return model, site
 
-    def _source(self, request: LiveSiteRequest) -> str:
+    def _source(self, request: SiteRequest) -> str:
         """Where the site's units come from: its name, or the path of a dictionary or of directions."""
         with self.stores.get(request.model) as store:
             sources = {site.name: site.source for site in store.sites()}
         return sources.get(request.site, request.site)
-
-
-def changes_of(site: Site) -> tuple[Change, ...]:
-    """What can be done to the units of a site."""
-    if isinstance(site, Heads):
-        return ("zero", "multiply")
-    if isinstance(site, Neurons):
-        return ("zero", "add")
-    if isinstance(site, Latents) and site.head is None and not site.dictionary.cfg.transcodes:
-        return ("zero", "add")
-    return ()
-
-
-def change_hook(site: Site, unit: int, change: Change, amount: float) -> Hook:
-    """The hook that changes a unit at every position.
-
-    Raises:
-        ValueError: for a change that makes no sense at this site.
-    """
-    if change not in changes_of(site):
-        allowed = " or ".join(changes_of(site)) or "nothing"
-        raise ValueError(f"units of {site.name} can be changed by {allowed}, not by {change!r}.")
-    factor = 0.0 if change == "zero" else amount
-    if isinstance(site, Heads):
-
-        def scale(z: Tensor, hook: Any) -> Tensor:
-            z[:, :, unit] = z[:, :, unit] * factor
-            return z
-
-        return site.pattern.replace("hook_pattern", "hook_z"), scale
-    if isinstance(site, Neurons):
-
-        def set_neuron(post: Tensor, hook: Any) -> Tensor:
-            post[:, :, unit] = 0 if change == "zero" else post[:, :, unit] + amount
-            return post
-
-        return site.hook, set_neuron
-    assert isinstance(site, Latents)
-    direction = site.dictionary.W_dec[unit].detach() / site.dictionary.scale_out
-
-    def move(activation: Tensor, hook: Any) -> Tensor:
-        step = -site.read({site.hook: activation})[..., unit, None] if change == "zero" else amount
-        return activation + step * direction
-
-    return site.hook, move
 
 
 def _unusual(
