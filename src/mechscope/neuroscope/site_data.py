@@ -118,7 +118,7 @@ def site_table(store: NeuroscopeStore, site: str) -> bytes:
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _used(counts: Int[np.ndarray, "bin"]) -> list[int]:
+def _used(counts: Int[np.ndarray, " bin"]) -> list[int]:
     """The index of the first bin with a count, and the counts from there to the last one."""
     (used,) = counts.nonzero()
     return [int(used[0]), *counts[used[0] : used[-1] + 1].tolist()] if len(used) else [0]

@@ -81,7 +81,7 @@ class UnitReadings:
     def effect(self, request: EffectRequest) -> Effect:
         """The next token with and without a change of a unit."""
         model, site = self._site(request)
-        tokens, strings = self._tokens(request)
+        tokens, _ = self._tokens(request)
         with refused_as(409):
             _check_unit(site, request.unit)
             if request.position >= len(tokens):
