@@ -51,7 +51,11 @@ class HarvestPlan(Settings):
         Args:
             other: the plan that is wanted now; this one is on the disk.
         """
-        return "; ".join(config_diff(self.to_dict(), other.to_dict(), "there", "here"))
+        lines = config_diff(self.to_dict(), other.to_dict(), "there", "here")
+        if self.corpus != other.corpus:
+            # The names say it already.
+            lines = [line for line in lines if not line.startswith("corpus_description")]
+        return "; ".join(lines)
 
     def write(self, folder: Path) -> None:
         """Write the plan into a work folder.

@@ -105,6 +105,12 @@ class WorkFolder:
             progress(done, len(chosen))
         return state
 
+    def whole_nodes(self, shards: int) -> int:
+        """The smallest number of shards, at least `shards`, that are not merged with later ones."""
+        while straddling := [node for node in self._nodes if node[1] << node[0] < shards < whole_end(node)]:
+            shards = whole_end(straddling[0])
+        return shards
+
     @property
     def disk_bytes(self) -> int:
         """The size of all files."""

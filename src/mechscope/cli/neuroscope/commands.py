@@ -1,4 +1,4 @@
-"""The commands under `mechscope neuroscope` and their options, from which the help is generated without heavy imports."""
+"""The commands under `mechscope neuroscope` with their options; help is made from them without heavy imports."""
 
 from __future__ import annotations
 

@@ -99,6 +99,11 @@ def open_corpus(names: str | Sequence[str] = "library", field: str = "text") -> 
     return Corpus(names, field)
 
 
+def is_read(path: Path) -> bool:
+    """Whether a file in a folder is read, by its ending."""
+    return path.suffix.lower() in (*ENDINGS, *JSON_LINES)
+
+
 def _documents(name: str, field: str, report: Report) -> Iterator[Document]:
     if name in NAMED_CORPORA:
         for title, text in named_texts(name):
@@ -119,7 +124,7 @@ def _folder(folder: Path, field: str, report: Report) -> Iterator[Document]:
     example = ""
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in (*ENDINGS, *JSON_LINES):
+        if is_read(path):
             yield from _file(path, name, field, report)
         else:
             others += 1
