@@ -47,7 +47,7 @@ def test_units_tables_and_findings(place: Path) -> None:
     table = json.loads(ask("table", SiteRequest(model="toy", site="mlp0")))
     assert table["statistics"]["maximum"] == [3.0, 4.0, 5.0]
     assert "histograms" not in table
-    assert ask("search", SearchRequest(model="toy", words="mat")).found[0].unit == 2
+    assert ask("search", SearchRequest(model="toy", words="mat")).found[0].site == "attn0.entropy"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_units_tables_and_findings(place: Path) -> None:
     [
         ("unit", UnitRequest(model="tony", site="mlp0", unit=1), 404, "toy"),
         ("unit", UnitRequest(model="toy", site="mlp0", unit=3), 404, "units 0 to 2"),
-        ("table", SiteRequest(model="toy", site="mlp1"), 404, "'mlp0'"),
+        ("table", SiteRequest(model="toy", site="mlp1"), 404, "Did you mean mlp0"),
     ],
 )
 def test_what_is_not_there_is_said(place: Path, path: str, request_: Any, status: int, words: str) -> None:

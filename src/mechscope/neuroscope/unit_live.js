@@ -12,6 +12,7 @@ import { unusualUnits } from "./unusual_units.js";
 import { asSentence, percent } from "./wording.js";
 
 const MOST_ACTIVE = 8; // units in a list
+const PLAIN = "The fox saw the hen and the fox saw the"; // for a unit that never fired
 const CHANGES = { zero: "switch it off", add: "add to its activation", multiply: "multiply its output" };
 
 export class LivePanel {
@@ -48,7 +49,7 @@ export class LivePanel {
       return;
     }
     const top = page.contexts.find(({ kind }) => kind === "top");
-    if (!this.isOwn && top) this.fill(top);
+    if (!this.isOwn) this.fill(top ?? { tokens: [PLAIN] });
     await this.read();
     this.drawPatterns();
   }

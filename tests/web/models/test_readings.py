@@ -265,7 +265,9 @@ def test_all_endpoints_hold_when_they_are_fuzzed() -> None:
     seen = fuzz(app, hypothesis.settings(max_examples=3))
     app.state.stop()
     for endpoint in endpoints:
-        assert seen[endpoint.name] & {200, 409}, endpoint.name
+        # There is a model of any name, but no store of its units.
+        expected = {404} if endpoint.path.startswith("neuroscope/") else {200, 409}
+        assert seen[endpoint.name] & expected, endpoint.name
         assert 500 not in seen[endpoint.name]
 
 

@@ -143,7 +143,7 @@ def _unusual(
         positions = FIRST + (values[FIRST:].argmin if is_low else values[FIRST:].argmax)(0)
         extreme = values[positions, units]
         shares = share_beyond(edges, bins, statistics, extreme, is_low=is_low)
-        size = np.abs(extreme) / np.maximum(np.abs(statistics.maximum), 1e-12)
+        size = np.abs(extreme) / np.where(statistics.maximum == 0, 1.0, np.abs(statistics.maximum))
         order = [unit for unit in np.lexsort((-size, shares)).tolist() if site.signed or extreme[unit] > 0]
         found += [
             ActiveUnit(
