@@ -19,9 +19,9 @@ export function windowOf({ tokens, values, focus }, width) {
   return { from, tokens: tokens.slice(from, to), values: values.slice(from, to), focus: focus - from };
 }
 
-/** The ends of a unit's colour scale. Where low activations mean nothing, everything below 0 is as pale as 0. */
+/** The ends of a unit's colour scale. Where low activations mean nothing, whatever is below 0 is as pale as 0. */
 export function coloursOf({ minimum, maximum }, isSigned) {
-  return { minimum: isSigned ? Math.min(minimum, 0) : 0, maximum: Math.max(maximum, 1e-6) };
+  return { minimum: isSigned ? minimum : 0, maximum: Math.max(maximum, 1e-6) };
 }
 
 /**

@@ -67,7 +67,7 @@ class UnitPage {
     find("title").textContent = `${site}/${unit}`;
     document.title = `${site}/${unit} of ${model} · mechscope`;
     const { firing_rate: rate, maximum, tokens } = page.statistics;
-    find("facts").textContent = `Unit ${unit} of ${table.units} (${kind}) in ${model}. On ${tokens.toLocaleString("en")} tokens: positive on ${percent(rate ?? 0)}, at most ${formatted(maximum)}.`;
+    find("facts").textContent = `${model}, ${kind}, number ${unit} (numbers run from 0 to ${table.units - 1}). It was read on ${tokens.toLocaleString("en")} tokens; it is positive on ${percent(rate ?? 0)} of them, and at most ${formatted(maximum)}.`;
     const order = (this.order ??= new WeakMap()).get(table) ?? interestingOrder(table.statistics);
     this.order.set(table, order);
     const link = (name, other) => { find(name).href = unitHash({ model, site, unit: other }); };
