@@ -11,7 +11,7 @@ from mechscope.neuroscope.contents import StoredSequence
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.store_reading import NothingPublishedError
 from mechscope.neuroscope.units import Context, Histogram, LogitEffects, Neighbour, UnitAddress
-from mechscope.neuroscope.writing import write_contents
+from mechscope.neuroscope.writing import check_destination, write_contents
 from tests.neuroscope import stores
 
 
@@ -129,6 +129,17 @@ def test_a_store_of_another_model_is_left_alone(store):
     assert store.about.publication == 1
 
 
+def test_a_folder_is_checked_before_a_harvest_begins(store, tmp_path):
+    check_destination(tmp_path / "new", "toy")
+    assert not (tmp_path / "new").exists()
+    check_destination(store.folder, "toy")
+    with pytest.raises(ValueError, match="is the store of toy, and this is a harvest of other"):
+        check_destination(store.folder, "other")
+    (store.folder / FILE).write_bytes(b"something else")
+    with pytest.raises(ValueError, match="is not a neuroscope store"):
+        check_destination(store.folder, "toy")
+
+
 def test_several_threads_may_read_one_store(store):
     found = []
 
@@ -152,6 +163,25 @@ def test_a_store_without_write_permission_can_be_read(tmp_path):
             assert store.unit("mlp0/1").contexts_of("top")[0].value == 3.5
     finally:
         folder.chmod(0o755)
+
+
+def test_a_store_on_a_read_only_disk_can_be_read(tmp_path, monkeypatch):
+    folder, real, asked = stores.toy_store(tmp_path / "toy"), sqlite3.connect, []
+
+    def connect(address, **options):
+        # What SQLite does if it cannot make the files beside the database.
+        asked.append(address)
+        if "immutable" not in address:
+            address = "file:/nowhere/none.sqlite?mode=ro"
+        return real(address, **options)
+
+    monkeypatch.setattr("mechscope.neuroscope.connections.sqlite3.connect", connect)
+    with pytest.raises(OSError, match="neuroscope.sqlite cannot be read .unable to open database file"):
+        NeuroscopeStore.open(folder)
+    monkeypatch.setattr("mechscope.neuroscope.connections.can_write", lambda folder: False)
+    with NeuroscopeStore.open(folder) as store:
+        assert store.unit("mlp0/1").contexts_of("top")[0].value == 3.5
+    assert [address.partition("?")[2] for address in asked] == ["mode=ro", "mode=ro", "mode=ro&immutable=1"]
 
 
 def test_what_is_no_store_is_said(tmp_path):

@@ -19,7 +19,7 @@ PER_OCTAVE = 4
 SMALLEST, LARGEST = -8, 10
 """The exponents of 2 between which magnitudes have bins of their own."""
 CODES = 256
-"""The number of values of a first byte."""
+"""How many values a first byte can have."""
 _BIAS = 15
 _OWN = (LARGEST - SMALLEST) * PER_OCTAVE
 N_BINS = 2 * _OWN + 1
@@ -42,11 +42,11 @@ def bin_edges() -> tuple[float, ...]:
 
 
 def bin_of_code() -> np.ndarray:
-    """The bin of each first byte [code]."""
-    code = np.arange(CODES)
-    positive, magnitude = code < CODES // 2, code % (CODES // 2)
+    """The bin of each first byte [code]. A code is the byte as a signed number, plus 128."""
+    byte = np.arange(CODES) - CODES // 2
+    magnitude = byte % (CODES // 2)
     step = np.clip(magnitude - (SMALLEST + _BIAS) * PER_OCTAVE + 1, 0, _OWN)
-    return np.where(positive, _OWN + step, _OWN - step)
+    return np.where(byte >= 0, _OWN + step, _OWN - step)
 
 
 def counts_by_bin(by_code: Int[Tensor, "unit code"]) -> Int[Tensor, "unit bin"]:

@@ -50,17 +50,20 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     # On a read-only disk SQLite cannot make the files beside the database that readers and writers share. Nobody can
     # write there, so it is safe to say that the file does not change.
     for options in ("mode=ro", "mode=ro&immutable=1"):
-        connection = sqlite3.connect(
-            f"{address}?{options}", uri=True, isolation_level=None, timeout=WAIT, check_same_thread=False
-        )
         try:
-            connection.execute("SELECT count(*) FROM sqlite_master")
+            connection = sqlite3.connect(
+                f"{address}?{options}", uri=True, isolation_level=None, timeout=WAIT, check_same_thread=False
+            )
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.OperationalError:
+                connection.close()
+                raise
+            except sqlite3.DatabaseError:
+                pass  # no database; `version_of` says so
         except sqlite3.OperationalError as error:
-            connection.close()
             if "immutable" in options or can_write(path.parent):
                 raise OSError(f"the neuroscope store {path} cannot be read ({error}).") from error
-        except sqlite3.DatabaseError:
-            return connection  # `version_of` says that this is no store
         else:
             return connection
     raise AssertionError("the second attempt returns or raises")

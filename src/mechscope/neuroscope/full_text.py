@@ -15,8 +15,11 @@ def words_of(text: str) -> list[str]:
     >>> words_of("Où est self.my_name?")
     ['ou', 'est', 'self', 'my', 'name']
     """
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return _WORD.findall("".join(letter for letter in plain if not unicodedata.combining(letter)))
+    plain = text.casefold()
+    if not plain.isascii():
+        decomposed = unicodedata.normalize("NFKD", plain)
+        plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return _WORD.findall(plain)
 
 
 def phrases(query: str) -> list[list[str]]:
@@ -60,9 +63,5 @@ def matches(query: list[list[str]], text: str) -> bool:
 
 def _has(words: list[str], phrase: list[str], *, is_prefix: bool) -> bool:
     *first, end = phrase
-    return any(
-        words[begin : begin + len(first)] == first
-        and begin + len(first) < len(words)
-        and (words[begin + len(first)].startswith(end) if is_prefix else words[begin + len(first)] == end)
-        for begin in range(len(words))
-    )
+    ends = [place for place, word in enumerate(words) if (word.startswith(end) if is_prefix else word == end)]
+    return any(place >= len(first) and words[place - len(first) : place] == first for place in ends)

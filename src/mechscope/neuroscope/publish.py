@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -40,8 +39,7 @@ from mechscope.neuroscope.similarity import most_similar
 from mechscope.neuroscope.sites import Site
 from mechscope.neuroscope.state import HarvestState
 from mechscope.neuroscope.unit_contexts import SampleContexts, extreme_contexts
-from mechscope.neuroscope.writing import write_contents
-from mechscope.storage.files import check_folder
+from mechscope.neuroscope.writing import check_destination, write_contents
 
 LISTED_TOKENS = 10
 """How many promoted and how many suppressed tokens are listed."""
@@ -77,8 +75,8 @@ def publish(
             another model.
         NotKeptError: if the disk is full; the store is then as it was.
     """
-    check_folder(Path(store_folder))
     harvest = read_harvest(work_folder)
+    check_destination(Path(store_folder), harvest.plan.model)
     opened = opened or OpenedModel.for_plan(harvest.plan)
     return publish_state(harvest.state(), harvest.plan, opened, store_folder, progress=progress)
 
@@ -182,9 +180,9 @@ class _Publication:
         sampled = SampleContexts(self.sample, read, settings, number).of_units()
         for unit, (others, lists, contexts) in enumerate(zip(near, effects, sampled, strict=True)):
             extremes = list[StoredContext]()
-            for kind, kept in (("top", site.top), ("low", site.low)):
-                if kept is not None:
-                    extremes += extreme_contexts(kept, kind, unit, self.tokens, settings.before)
+            extremes += extreme_contexts(site.top, "top", unit, self.tokens, settings.before)
+            if site.low is not None:
+                extremes += extreme_contexts(site.low, "low", unit, self.tokens, settings.before)
             promoted, suppressed = lists
             yield StoredUnit((*extremes, *contexts), promoted, suppressed, tuple(others))
             self.done += 1
@@ -197,9 +195,7 @@ class _Publication:
             number: self.counted[starts[place] : starts[place + 1]]
             for place, number in enumerate(self.sample.ids)
         }
-        documents = dict(
-            zip(self.state.sequences.ids.tolist(), self.state.sequences.documents, strict=True)
-        )
+        documents = dict(zip(self.state.sequences.ids.tolist(), self.state.sequences.documents, strict=True))
         for number, tokens in self.tokens.items():
             yield StoredSequence(number, documents[number], tokens.numpy(), counted.get(number))
 

@@ -15,7 +15,7 @@ from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.store_reading import Snapshot
 from mechscope.neuroscope.units import UnitAddress
 
-MOST_SEQUENCES = 500
+MOST_SEQUENCES = 200
 """A search in texts looks at the contexts in so many sequences, those that fit best."""
 
 

@@ -102,10 +102,12 @@ def _fill(
     with fixed_threads(settings.threads):
         for batch in in_batches(sample.tokens, settings.batch_size):
             lengths = [len(sample.tokens[number]) for number in batch.numbers]
-            rows = torch.cat([
-                torch.arange(int(starts[number]), int(starts[number]) + length)
-                for number, length in zip(batch.numbers, lengths, strict=True)
-            ])
+            rows = torch.cat(
+                [
+                    torch.arange(int(starts[number]), int(starts[number]) + length)
+                    for number, length in zip(batch.numbers, lengths, strict=True)
+                ]
+            )
 
             def receive(
                 site: Site,

@@ -45,7 +45,7 @@ class HarvestSettings(Settings):
     """Leave out tokens at which attention rests for lack of anything better: the first position of each sequence, the
     tokenizer's special tokens, and tokens with massive activations. They are counted."""
     massive_limits: tuple[PositiveFloat | None, ...] | None = None
-    """For each block, the length of the residual stream after it above which an activation is massive; None where
+    """For each block, the length above which an activation of the residual stream that it reads is massive; None where
     none is. None in place of the whole list means that the limits have not been measured: see `sinks.calibrated`."""
     seed: NonNegativeInt = 0
     """Decides which sequences are drawn at random."""

@@ -61,7 +61,8 @@ class Measure:
 MEASURES: Mapping[str, Measure] = {
     "kurtosis": Measure(
         "The fourth standardised moment minus 3 (0 for a normal distribution): high for a unit that is mostly near its "
-        "mean and now and then far from it.",
+        "mean and now and then far from it (used to find directions of their own by Elhage et al. 2023, Privileged "
+        "Bases in the Transformer Residual Stream).",
         lambda statistics: statistics.kurtosis,
     ),
     "skewness": Measure(
@@ -69,7 +70,8 @@ MEASURES: Mapping[str, Measure] = {
         lambda statistics: statistics.skewness,
     ),
     "sparse": Measure(
-        "The share of tokens with a positive activation, the smallest first, without units that never fire.",
+        "The share of tokens with a positive activation, called density by Bricken et al. (2023, Towards "
+        "Monosemanticity), the smallest first, without units that never fire.",
         lambda statistics: np.where(statistics.firing_rate > 0, statistics.firing_rate, np.nan),
         ascending=True,
     ),

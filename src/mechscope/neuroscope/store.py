@@ -131,7 +131,7 @@ class NeuroscopeStore:
                 address,
                 snapshot.unit_statistics(address),
                 snapshot.histogram(address),
-                stored_contexts(snapshot, number),
+                _contexts(snapshot, number),
                 None if promoted is None else _logit_effects(snapshot, promoted, suppressed),
                 _neighbours(snapshot, by_weights),
                 _neighbours(snapshot, by_activation),
@@ -180,30 +180,19 @@ class NeuroscopeStore:
             return dict(snapshot.connection.execute("SELECT token, text FROM vocabulary ORDER BY token"))
 
 
-def stored_contexts(
-    snapshot: Snapshot, number: int, sequences: frozenset[int] | None = None
-) -> tuple[Context, ...]:
-    """The contexts of a unit, grouped by kind.
-
-    Args:
-        number: the unit's number.
-        sequences: only contexts from these sequences; None for all.
-    """
-    rows = [
-        row
-        for row in snapshot.connection.execute(
-            "SELECT kind, value, name, tokens, focus, start, activations, quantile, sequence FROM contexts "
-            "JOIN sequences ON sequences.id = sequence JOIN documents ON documents.id = document "
-            "WHERE unit = ? ORDER BY kind, rank",
-            [number],
-        )
-        if sequences is None or row[8] in sequences
-    ]
+def _contexts(snapshot: Snapshot, number: int) -> tuple[Context, ...]:
+    """The contexts of a unit, grouped by kind."""
+    rows = snapshot.connection.execute(
+        "SELECT kind, value, name, tokens, focus, start, activations, quantile FROM contexts "
+        "JOIN sequences ON sequences.id = sequence JOIN documents ON documents.id = document "
+        "WHERE unit = ? ORDER BY kind, rank",
+        [number],
+    ).fetchall()
     windows = [
         np.frombuffer(tokens, snapshot.token_type)[
             start : start + len(activations) // VALUE.itemsize
         ].tolist()
-        for _, _, _, tokens, _, start, activations, _, _ in rows
+        for _, _, _, tokens, _, start, activations, _ in rows
     ]
     texts = snapshot.texts(token for window in windows for token in window)
     return tuple(
@@ -216,7 +205,7 @@ def stored_contexts(
             focus - start,
             quantile,
         )
-        for (kind, value, document, _, focus, start, activations, quantile, _), window in zip(
+        for (kind, value, document, _, focus, start, activations, quantile), window in zip(
             rows, windows, strict=True
         )
     )

@@ -145,7 +145,7 @@ class Snapshot:
     def texts(self, tokens: Iterable[int]) -> dict[int, str]:
         """The texts of tokens."""
         wanted = set(tokens)
-        missing = list(wanted - self._texts.keys())
+        missing = [token for token in wanted if token not in self._texts]
         for begin in range(0, len(missing), 500):
             some = missing[begin : begin + 500]
             marks = ", ".join("?" * len(some))

@@ -101,8 +101,12 @@ class SampleContexts:
         number = len(ordered) - lowest
         if not number:
             return
+        shown = set[int]()
         for share in DECILES:
             rank = self._free_rank(lowest + round(share * (number - 1)), lowest, order, used)
+            if rank in shown:  # a unit that is above 0 at fewer than nine tokens
+                continue
+            shown.add(rank)
             below = int(np.searchsorted(ordered, ordered[rank], side="left"))
             yield self._context("quantile", unit, int(order[rank]), below / len(ordered))
 
@@ -120,7 +124,10 @@ class SampleContexts:
     def _at_random(self, unit: int, used: set[int]) -> Iterator[StoredContext]:
         draw = np.random.default_rng([self.settings.seed, self.number, unit])
         found = 0
-        for place in draw.permutation(len(self.rows))[:FAR].tolist():
+        if not len(self.rows):
+            return
+        # Each place once, in the order of the draw.
+        for place in dict.fromkeys(draw.integers(len(self.rows), size=FAR).tolist()):
             document = self._document(place)
             # A small sample has too few documents for all contexts to come from different ones.
             if document in used and len(used) < self.n_documents:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mechscope.neuroscope.connections import FILE, writing
+from mechscope.neuroscope.connections import FILE, open_for_reading, writing
 from mechscope.neuroscope.contents import About, Contents, SiteContents, StoredSequence, StoredUnit
 from mechscope.neuroscope.schema import EFFECT, KINDS, NEIGHBOUR, VALUE, create_indexes, drop_contents
-from mechscope.storage.files import write_atomically
+from mechscope.storage.files import check_folder, write_atomically
 
 ARRAYS = "arrays-{}.safetensors"
 """The name of the file with statistics and histograms, after the number of the publication."""
@@ -36,11 +36,7 @@ def write_contents(folder: Path, contents: Contents) -> About:
         # The lock comes first: two publications must not take the same number.
         connection.execute("BEGIN IMMEDIATE")
         old = _about(connection)
-        if old.get("model", contents.about.model) != contents.about.model:
-            raise ValueError(
-                f"{folder} is the store of {old['model']}, and this is a harvest of {contents.about.model}. Choose "
-                "another folder for it."
-            )
+        _check_model(folder, old, contents.about.model)
         publication = int(old.get("publication", 0)) + 1
         arrays = folder / ARRAYS.format(publication)
         try:
@@ -61,6 +57,32 @@ def write_contents(folder: Path, contents: Contents) -> About:
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return about
+
+
+def check_destination(folder: Path, model: str) -> None:
+    """Check that a harvest of a model can be published in a folder, before the harvest begins.
+
+    Raises:
+        OSError: if the folder cannot be written to.
+        SchemaError: if it has a file of another kind, or the store of a newer version.
+        ValueError: if it has the store of another model.
+    """
+    check_folder(folder)
+    if not (folder / FILE).is_file():
+        return
+    connection = open_for_reading(folder / FILE)
+    try:
+        _check_model(folder, _about(connection), model)
+    finally:
+        connection.close()
+
+
+def _check_model(folder: Path, about: Mapping[str, str], model: str) -> None:
+    if about.get("model", model) != model:
+        raise ValueError(
+            f"{folder} is the store of {about['model']}, and this is a harvest of {model}. Choose another folder for "
+            "it."
+        )
 
 
 def _about(connection: sqlite3.Connection) -> dict[str, str]:

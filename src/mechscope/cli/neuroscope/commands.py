@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mechscope.cli.argument_kinds import Count, Device, Flag, Name, Names, OptionalFolder, Whole, positional
+from mechscope.cli.neuroscope.store_commands import Check, Export, Fire, Search, Show, Units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,14 @@ class Compare:
 
 
 NeuroscopeCommand = (
-    Annotated[Harvest, tyro.conf.subcommand("harvest")] | Annotated[Compare, tyro.conf.subcommand("compare")]
+    Annotated[Harvest, tyro.conf.subcommand("harvest")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Search, tyro.conf.subcommand("search")]
+    | Annotated[Units, tyro.conf.subcommand("units")]
+    | Annotated[Fire, tyro.conf.subcommand("fire")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
 )
 
 

@@ -1,0 +1,112 @@
+"""Make the stores of bundled models, all with one command:
+
+    python -m mechscope.neuroscope.ready                         # every bundled model of source code
+    python -m mechscope.neuroscope.ready mini-gelu-2l            # only this one
+    python -m mechscope.neuroscope.ready --packaged              # the store that comes with mechscope
+
+Stores are written into the user's folder, or into the folder that --out names. Models that have a store there are left
+out, unless they are named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+from mechscope.neuroscope.connections import FILE
+from mechscope.neuroscope.folders import READY, store_folder
+from mechscope.neuroscope.harvest import harvest
+from mechscope.neuroscope.publish import publish
+from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.recipes.registry import MODULES
+
+log = logging.getLogger("mechscope.neuroscope.ready")
+
+PACKAGED_MODEL = "mini-gelu-1l"
+"""The model whose store comes with the package."""
+PACKAGED = HarvestSettings(context=64, top=12, low=6, sample=256, before=16, after=6)
+"""Fewer and shorter contexts than usual, so that the store takes up less than 2 MB."""
+HEADS = ("attn.entropy", "attn.distance", "attn.norm")
+TOKENS = 300_000
+"""About how many tokens each model reads."""
+
+
+def ready_models() -> list[str]:
+    """The bundled models that were trained on source code."""
+    return [name for name, module in MODULES.items() if module == "mechscope.recipes.family"]
+
+
+def make_store(
+    model: str, folder: Path, settings: HarvestSettings | None = None, max_tokens: int = TOKENS
+) -> Path:
+    """Harvest the standard library with all neurons and heads of a bundled model, and publish it.
+
+    Args:
+        folder: the folder of the store.
+        settings: what is kept; the default settings if not given.
+
+    Raises:
+        NotKeptError: if the disk is full.
+    """
+    sites = HEADS if "attn-only" in model else ("mlp", *HEADS)
+    with tempfile.TemporaryDirectory(prefix="mechscope-harvest-") as temporary:
+        found = harvest(
+            model,
+            Path(temporary) / "work",
+            sites=sites,
+            corpus="library",
+            settings=settings,
+            max_tokens=max_tokens,
+            device="cpu",
+        )
+        publish(found.folder, folder)
+    finish_store(folder)
+    return folder
+
+
+def finish_store(folder: Path) -> None:
+    """Make the file of a store small, and readable without the two files that SQLite keeps beside it for writers."""
+    connection = sqlite3.connect(folder / FILE, isolation_level=None)
+    try:
+        connection.execute("INSERT INTO sequence_text (sequence_text) VALUES ('optimize')")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        connection.close()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Make the stores that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mechscope.neuroscope.ready",
+        description="Make the neuroscope's stores of bundled models.",
+    )
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="only these (default: all without a store)"
+    )
+    parser.add_argument("--out", type=Path, help="a folder for the stores, instead of the user's")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help=f"tokens to read per model ({TOKENS:,})")
+    parser.add_argument(
+        "--packaged", action="store_true", help="make the store that comes with mechscope anew"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.models) - set(ready_models())):
+        parser.error(f"{', '.join(unknown)}: give some of {', '.join(ready_models())}.")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    if options.packaged:
+        log.info("%s", make_store(PACKAGED_MODEL, READY / PACKAGED_MODEL, PACKAGED, options.tokens))
+        return
+    for model in options.models or ready_models():
+        folder = store_folder(model) if options.out is None else options.out / model
+        if not options.models and (folder / FILE).exists():
+            log.info("%s is already there", folder)
+            continue
+        log.info("%s", make_store(model, folder, max_tokens=options.tokens))
+
+
+if __name__ == "__main__":
+    main()
