@@ -179,8 +179,8 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name, file path, endpoint, kind of job or redirect, or the home page
-            would link to a page that is missing.
+        ValueError: if two rooms use one route, module name, file path, endpoint, kind of job or redirect, or the home
+            page would link to a page that is missing.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
