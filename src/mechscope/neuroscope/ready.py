@@ -11,7 +11,6 @@ out, unless they are named.
 from __future__ import annotations
 
 import argparse
-import logging
 import sqlite3
 import sys
 import tempfile
@@ -23,8 +22,7 @@ from mechscope.neuroscope.harvest import harvest
 from mechscope.neuroscope.publish import publish
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.recipes.registry import MODULES
-
-log = logging.getLogger("mechscope.neuroscope.ready")
+from mechscope.storage.files import replacing_folder
 
 PACKAGED_MODEL = "mini-gelu-1l"
 """The model whose store comes with the package."""
@@ -96,16 +94,23 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.models) - set(ready_models())):
         parser.error(f"{', '.join(unknown)}: give some of {', '.join(ready_models())}.")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     if options.packaged:
-        log.info("%s", make_store(PACKAGED_MODEL, READY / PACKAGED_MODEL, PACKAGED, options.tokens))
+        with replacing_folder(READY / PACKAGED_MODEL) as new:
+            make_store(PACKAGED_MODEL, new, PACKAGED, options.tokens)
+        _say(f"{READY / PACKAGED_MODEL}")
         return
     for model in options.models or ready_models():
         folder = store_folder(model) if options.out is None else options.out / model
         if not options.models and (folder / FILE).exists():
-            log.info("%s is already there", folder)
+            _say(f"{folder} is already there")
             continue
-        log.info("%s", make_store(model, folder, max_tokens=options.tokens))
+        make_store(model, folder, max_tokens=options.tokens)
+        _say(f"{folder}")
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
