@@ -58,7 +58,7 @@ function line(context, width, colours, words, { button, more }) {
   });
   strip.querySelectorAll(".ms-token")[shown.focus]?.classList.add("unit-focus");
   const level = context.quantile === null ? "" : `above ${percent(context.quantile)}`;
-  const facts = make("p", { className: "unit-value" }, make("b", { textContent: formatted(context.value) }),
-    level && make("span", { textContent: ` ${level}` }), make("small", { textContent: context.document, title: context.document }), button);
-  return make("li", {}, facts, strip, ...(more ? [more] : []));
+  const value = make("p", { className: "unit-value" }, make("b", { textContent: formatted(context.value) }), level && make("span", { textContent: level }));
+  const where = make("p", { className: "unit-where" }, make("small", { textContent: context.document, title: context.document }), button);
+  return make("li", {}, value, strip, where, ...(more ? [more] : []));
 }

@@ -131,7 +131,7 @@ export class LivePanel {
     renderRanking(this.find("active"), {
       caption: "Units for which this text is most unusual, and on how few of the stored tokens each was at least as active",
       rows: rows.map(({ unit, share, position }) => ({
-        name: `${unit}`, value: Math.log(1 / Math.max(share, 0.5 / tokens)), note: `${share ? percent(share) : "never"}, here on ${visible(reading.strings[position])}`,
+        name: `${unit}`, value: Math.log(1 / Math.max(share, 0.5 / tokens)), note: `${share ? `${formatted(100 * share)} %` : "never"}, here on ${visible(reading.strings[position])}`,
       })),
       onSelect: (index) => { location.hash = unitHash({ ...address, unit: rows[index].unit }); },
     });
