@@ -231,3 +231,34 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
     assert watched.problems == []
     assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
     page.close()
+
+
+def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
+    found = watched.page.evaluate(
+        """async () => {
+          const names = ["unit_histogram.js", "unit_statistics.js", "unit_source.js", "unit_contexts.js"];
+          const [{ equalBars }, statistics, { parseAddress, whereItIs }, { windowOf }] =
+            await Promise.all(names.map((name) => import(`/static/${name}`)));
+          const { axisTicks, interestingOrder, nextIn, onAxis } = statistics;
+          const words = (...axis) => axisTicks(...axis).map(({ words }) => words);
+          const order = interestingOrder({ kurtosis: [1, null, 5, 5] });
+          const page = { labels: [], contexts: [{ kind: "top", tokens: ["a ", "ca", "t"], focus: 2 }] };
+          return {
+            // The middle bin covers two bars and a half.
+            bars: Array.from(equalBars([0, 1, 3.5, 4], [4, 5, 1], 0, 4, 4)),
+            order, next: [nextIn(order, 3), nextIn(order, 1)],
+            axis: ["log", "signed", "linear"].map((axis) => onAxis(axis, 0)),
+            ticks: [words("log", -3.5, 0), words("linear", -1, 1)],
+            addresses: ["org/model/mlp0/17", "mlp0/17", "model/mlp0/x"].map(parseAddress),
+            where: ["t", "CAT", "dog"].map((words) => whereItIs(page, words)),
+            window: windowOf({ tokens: [..."abcdef"], values: [1, 2, 3, 4, 5, 6], focus: 1 }, 2),
+          };
+        }"""
+    )
+    assert found["bars"] == pytest.approx([4, 2, 2, 2])
+    assert (found["order"], found["next"]) == ([2, 3, 0, 1], [0, 2])
+    assert found["axis"] == pytest.approx([float("nan"), 0, 0], nan_ok=True)
+    assert found["ticks"] == [["0.001", "0.01", "0.1", "1"], ["−1", "−0.5", "0", "0.5", "1"]]
+    assert found["addresses"] == [{"model": "org/model", "site": "mlp0", "unit": 17}, None, None]
+    assert [each["rank"] for each in found["where"]] == [1001, 1, 0]
+    assert found["window"] == {"from": 0, "tokens": [*"abcd"], "values": [1, 2, 3, 4], "focus": 1}

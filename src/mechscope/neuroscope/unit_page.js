@@ -28,18 +28,22 @@ class UnitPage {
 
   async open() {
     const problem = this.find("problem");
+    const hash = location.hash;
     try {
       const { stores } = await (this.stores ??= this.source.stores());
       const address = await this.whichUnit(stores);
       const store = stores.find(({ model }) => model === address.model);
       const site = store?.sites.find(({ name }) => name === address.site);
       const [table, page] = await Promise.all([this.source.table(address.model, address.site), this.source.unit(address)]);
+      if (location.hash !== hash) return; // the reader has gone on
+      if (!hash) history.replaceState(null, "", unitHash(address));
       Object.assign(this, { address, store, site, table, page });
       problem.hidden = true;
       this.find("rest").hidden = false;
       this.draw();
       this.live.open(this);
     } catch (error) {
+      if (location.hash !== hash) return;
       problem.textContent = asSentence(error.message);
       problem.hidden = false;
       this.find("facts").textContent = "";
