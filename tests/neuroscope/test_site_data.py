@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,26 @@ def test_a_unit_as_it_is_sent(folder: Path) -> None:
     assert sent["logits"]["promoted"][0] == {"token": " cat", "effect": 0.5}
     assert sent["by_weights"][0] == {"site": "mlp0", "unit": 2, "similarity": 0.875}
     assert sent["labels"] == [{"text": "cats", "rule": "cat", "scores": ["F1 0.75"]}]
+    assert sent["sequences"] == []
     json.dumps(sent, allow_nan=False)
+
+
+def test_a_head_comes_with_the_sequences_of_its_quantile_contexts(tmp_path: Path) -> None:
+    heads = stores.heads()
+    units = list(heads.units)
+    units[0] = stores.StoredUnit(
+        (
+            stores.context("quantile", 0.5, 7, 2, 1, [0.0, 0.5], 0.5),
+            stores.context("quantile", 0.25, 3, 1, 1, [0.25], 0.1),
+            stores.context("low", -0.5, 3, 2, 2, [-0.5]),
+        )
+    )
+    sites = (stores.neurons(), replace(heads, units=units))
+    write_contents(tmp_path, stores.contents(sites=sites))
+    with NeuroscopeStore.open(tmp_path) as store:
+        first, second = unit_of(store, "attn0.entropy", 0).sequences
+    assert (first.ids, first.strings) == ((5, 6, 7), ('"', "<b>", "\n"))
+    assert second.strings == (" the", " cat")
 
 
 def test_histograms_come_without_empty_ends_where_the_browser_reads_units(folder: Path) -> None:

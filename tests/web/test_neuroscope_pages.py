@@ -99,7 +99,6 @@ READ = """async ([model, site, unit, text, signed, tokens]) => {
   const [{ LocalUnits }, { RemoteUnits }, { unusualUnits }, { unitSource }] =
     await Promise.all(names.map((name) => import(`/static/${name}`)));
   const table = await unitSource(true).table(model, site);
-  const context = { tokens, focus: 4 };
   const found = [];
   for (const Units of [LocalUnits, RemoteUnits]) {
     const of = await Units.load({ model }, site);
@@ -112,7 +111,7 @@ READ = """async ([model, site, unit, text, signed, tokens]) => {
       values: strings.map((_, position) => values[position * units + (units === 1 ? 0 : unit)]),
       active: (reading.active ?? unusualUnits(reading, table, signed)).slice(0, 8)
         .map(({ unit, share, position }) => [unit, share, position]),
-      pattern: site.startsWith("attn") ? Array.from(await of.pattern(context, unit)) : [],
+      pattern: site.startsWith("attn") ? Array.from(await of.pattern(tokens, unit)) : [],
     });
   }
   return found;
@@ -124,9 +123,9 @@ def test_browser_and_server_read_what_python_reads(
     watched: WatchedPage, units: tuple[UnitReadings, str], model: Any, site: str
 ) -> None:
     (read,) = find_sites(model, [site])
-    excerpt = model.to_str_tokens("The fox saw a hen", prepend_bos=False)
-    local, remote = watched.page.evaluate(READ, [MODEL, site, 2, TEXT, read.signed, excerpt])
     tokens = model.to_tokens(TEXT)
+    asked = [MODEL, site, 2, TEXT, read.signed, tokens[0].tolist()]
+    local, remote = watched.page.evaluate(READ, asked)
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens, names_filter=list(read.hooks))
         expected = read.read({hook: cache[hook] for hook in read.hooks})[0, :, 2].tolist()
@@ -140,9 +139,8 @@ def test_browser_and_server_read_what_python_reads(
         )
     assert local["pattern"] == pytest.approx(remote["pattern"], abs=1e-4)
     if local["pattern"]:
-        _, cache = model.run_with_cache(model.to_tokens("The fox saw a hen"))
-        # From the fifth token to those up to it; the model puts another one in front.
-        pattern = cache["blocks.0.attn.hook_pattern"][0, 2, 5, 1:6].tolist()
+        _, cache = model.run_with_cache(tokens)
+        pattern = cache["blocks.0.attn.hook_pattern"][0, 2, -1].tolist()
         assert local["pattern"] == pytest.approx(pattern, abs=1e-4)
     assert local["beginning"] == remote["beginning"] == "<|bos|>"
     assert local["changes"] == remote["changes"]
@@ -224,8 +222,9 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-part=live-words]:not(:empty)")
     page.goto(page.url.partition("#")[0] + f"#{MODEL}/attn0.entropy/1")
-    # The model has other tokens than the toy store.
-    page.wait_for_selector("[data-pattern]:has-text('other tokens when it is read by itself')")
+    # From the outlined token of the quantile context, in a sequence of three tokens up to there.
+    page.wait_for_selector("[data-pattern] .ms-token")
+    assert page.locator("[data-pattern] .ms-token").all_inner_texts() == ['"', "<b>", "\\n"]
     assert page.inner_text("h1") == "attn0.entropy/1"
     page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
     assert watched.problems == []

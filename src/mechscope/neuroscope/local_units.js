@@ -61,20 +61,18 @@ export class LocalUnits {
     return { rows, divergence: Math.max(divergence, 0) };
   }
 
-  /**
-   * What a head attends to from the focus of a context, which is read by itself: a weight for each token up to there.
-   * @returns {Promise<Float32Array | null>} null if the context's text has other tokens than the context
-   */
-  async pattern({ tokens: shown, focus }, head) {
-    const ids = this.tokenizer.encode(shown.join(""));
-    if (ids.length !== shown.length) return null;
-    const before = this.prependBos && ids[0] !== this.tokenizer.bos ? 1 : 0;
-    const tokens = before ? [this.tokenizer.bos, ...ids] : ids;
-    const name = this.reader.hooks[0];
+  /** What a head attends to from the last of these tokens: a weight for each of them. */
+  async pattern(tokens, head) {
+    const [name] = this.reader.hooks;
     const { cache } = this.model.run(tokens, { record: (other) => other === name });
-    const from = (head * tokens.length + focus + before) * tokens.length;
-    return cache.get(name).data.slice(from + before, from + before + focus + 1);
+    return lastRow(cache.get(name).data, tokens.length, head);
   }
+}
+
+/** The last row of a head's pattern, from patterns [head query key]. */
+export function lastRow(patterns, length, head) {
+  const from = ((head + 1) * length - 1) * length;
+  return patterns.slice(from, from + length);
 }
 
 function probabilities({ shape: [, width], data }, position) {

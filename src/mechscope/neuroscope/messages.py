@@ -178,6 +178,16 @@ class LabelPart(Unchecked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SequencePart(Unchecked):
+    """The tokens from the beginning of a sequence up to the one for which a context was kept."""
+
+    ids: tuple[int, ...]
+    """Their ids."""
+    strings: tuple[str, ...]
+    """Each of them as text."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnitAnswer(Unchecked):
     """Everything that is stored about a unit."""
 
@@ -199,6 +209,8 @@ class UnitAnswer(Unchecked):
     """Units that are active at the same time."""
     labels: tuple[LabelPart, ...]
     """What it was labelled."""
+    sequences: tuple[SequencePart, ...]
+    """For an attention head: the sequences of its quantile contexts, in the same order, whose patterns are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +243,9 @@ class Findings(Settings):
     """The best first."""
 
 
-def unit_answer(page: UnitPage, labels: tuple[LabelPart, ...] = ()) -> UnitAnswer:
+def unit_answer(
+    page: UnitPage, labels: tuple[LabelPart, ...] = (), sequences: tuple[SequencePart, ...] = ()
+) -> UnitAnswer:
     """A unit's page as it is sent."""
     statistics, effects = page.statistics, page.logit_effects
     return UnitAnswer(
@@ -256,6 +270,7 @@ def unit_answer(page: UnitPage, labels: tuple[LabelPart, ...] = ()) -> UnitAnswe
         by_weights=tuple(map(_neighbour, page.by_weights)),
         by_activation=tuple(map(_neighbour, page.by_activation)),
         labels=labels,
+        sequences=sequences,
     )
 
 

@@ -1,5 +1,6 @@
 // The units of a model that the server runs, with the interface of `LocalUnits`.
 
+import { lastRow } from "./local_units.js";
 import { ask } from "./remote_model.js";
 
 export class RemoteUnits {
@@ -20,16 +21,10 @@ export class RemoteUnits {
     return ask("neuroscope/live/effect", { model: this.model, site: this.site, text: this.text, unit, position, change, amount });
   }
 
-  async pattern({ tokens: shown, focus }, head) {
-    const { model } = this;
-    const isFirst = shown[0] === this.beginning;
-    const { tokens } = await ask("models/tokens", { model, text: shown.slice(isFirst ? 1 : 0).join("") });
-    const before = this.beginning && !isFirst ? 1 : 0;
-    if (tokens.length !== shown.length + before) return null;
+  async pattern(tokens, head) {
     const layer = Number(/^attn(\d+)/.exec(this.site)[1]);
-    const patterns = new Float32Array(await ask("models/attention", { model, tokens, edits: [], layer }));
-    const from = (head * tokens.length + focus + before) * tokens.length;
-    return patterns.slice(from + before, from + before + focus + 1);
+    const patterns = await ask("models/attention", { model: this.model, tokens, edits: [], layer });
+    return lastRow(new Float32Array(patterns), tokens.length, head);
   }
 
   /** The server's models are not under the microscope by an address. */

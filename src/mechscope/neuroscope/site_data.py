@@ -16,6 +16,7 @@ from jaxtyping import Int
 from mechscope.checkpoints.registry import bundled_names
 from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.neuroscope.folders import READY
+from mechscope.neuroscope.head_patterns import quantile_sequences
 from mechscope.neuroscope.messages import (
     LabelPart,
     SiteLine,
@@ -135,7 +136,8 @@ def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:
         LabelPart(text=label.label, rule=label.rule, scores=_scores_in_words(label.scores or {}))
         for label in store.labels.of(address)
     )
-    return unit_answer(store.unit(address), labels)
+    sequences = quantile_sequences(store, address) if _HEADS.fullmatch(site) else ()
+    return unit_answer(store.unit(address), labels, sequences)
 
 
 def _scores_in_words(scores: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ export const KINDS = [
   ["top", "Where it is strongest", "The texts with its largest activations, at most one per document."],
   ["quantile", "From weak to strong", "One text at each level: the number is the share of all tokens with a smaller activation. What you believe of a unit after the strongest texts must hold here too."],
   ["random", "At random", "Tokens drawn at random: what the unit does most of the time."],
-  ["low", "Where it is lowest", "The texts with its most negative activations."],
+  ["low", "Where it is lowest", "The texts with its smallest values."],
 ];
 
 /** The tokens of a context that are shown: at most `width` on each side of the focus. */

@@ -12,6 +12,7 @@ import { unusualUnits } from "./unusual_units.js";
 import { asSentence, percent } from "./wording.js";
 
 const MOST_ACTIVE = 8; // units in a list
+const PATTERN = 32; // tokens of a pattern
 const PLAIN = "The fox saw the hen and the fox saw the"; // for a unit that never fired
 const CHANGES = { zero: "switch it off", add: "add to its activation", multiply: "multiply its output" };
 
@@ -190,27 +191,27 @@ export class LivePanel {
     const { page, units } = this;
     if (!units) return;
     for (const box of document.querySelectorAll("[data-pattern]")) {
-      const context = page.contexts[Number(box.dataset.pattern)];
-      let weights = null;
+      const sequence = page.sequences[Number(box.dataset.pattern)];
+      let weights;
       try {
-        weights = await units.pattern(context, page.unit);
-      } catch {
-        // A text that cannot be read by itself has no pattern to show.
+        weights = await units.pattern(sequence.ids, page.unit);
+      } catch (error) {
+        box.textContent = asSentence(error.message);
+        continue;
       }
       if (page !== this.page || !box.isConnected) return;
-      drawPattern(box, context, weights);
+      drawPattern(box, sequence.strings, weights);
     }
   }
 }
 
-/** What a head attends to from the outlined token of a context. */
-function drawPattern(box, { tokens, focus }, weights) {
-  if (!weights) {
-    box.textContent = "This piece of text has other tokens when it is read by itself, so its pattern cannot be shown.";
-    return;
-  }
+/** What a head attends to from the last of these tokens: those near it, and how much goes to those before them. */
+function drawPattern(box, strings, weights) {
+  const begin = Math.max(strings.length - PATTERN, 0);
+  const [shown, near] = [strings.slice(begin), weights.slice(begin)];
+  const far = weights.slice(0, begin).reduce((sum, weight) => sum + weight, 0);
   const strip = make("div", { className: "unit-strip" });
-  const seen = tokens.slice(0, focus + 1);
-  renderTokens(strip, { tokens: seen, values: weights, minimum: 0, maximum: 1, tooltips: (index) => `attends to ${visible(seen[index])}: ${percent(weights[index])}` });
-  box.replaceChildren(make("p", { className: "unit-note", textContent: `From “${visible(tokens[focus])}”, reading this piece alone, it attends to:` }), strip);
+  renderTokens(strip, { tokens: shown, values: near, minimum: 0, maximum: 1, tooltips: (index) => `attends to ${visible(shown[index])}: ${percent(near[index])}` });
+  const rest = begin ? ` (and with ${percent(far)} to the ${begin} tokens before these)` : "";
+  box.replaceChildren(make("p", { className: "unit-note", textContent: `From “${visible(strings.at(-1))}” it attends to${rest}:` }), strip);
 }

@@ -105,7 +105,7 @@ class UnitPage {
       button.addEventListener("click", () => this.live.take(context));
       if (!isHead || context.kind !== "quantile") return { button };
       const pattern = make("div", { className: "unit-pattern" });
-      pattern.dataset.pattern = page.contexts.indexOf(context);
+      pattern.dataset.pattern = page.contexts.filter(({ kind }) => kind === "quantile").indexOf(context);
       return { button, more: pattern };
     };
     const of = (isTop) => ({ ...page, contexts: page.contexts.filter(({ kind }) => (kind === "top") === isTop) });
