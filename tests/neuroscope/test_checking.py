@@ -52,11 +52,19 @@ def test_arrays_that_changed_are_named(folder):
 
 def test_a_damaged_page_of_the_database_is_named(folder):
     path = folder / FILE
+    connection = sqlite3.connect(path)
+    page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'units'").fetchone()[0]
+    size = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
     data = bytearray(path.read_bytes())
-    # The last page is one of an index or a table, not the header.
-    data[-4096:-3900] = b"\xff" * 196
+    data[(page - 1) * size : page * size] = b"\xff" * size
     path.write_bytes(data)
     assert "the database is damaged" in check_store(folder).problems[0]
+    with (
+        NeuroscopeStore(folder) as store,
+        pytest.raises(ValueError, match="is damaged .*publish the harvest again"),
+    ):
+        store.unit("mlp0/1")
 
 
 def test_labels_of_a_site_that_is_gone_are_a_note(folder):

@@ -74,14 +74,23 @@ def _add_author(connection: sqlite3.Connection) -> None:
 def test_an_older_store_is_brought_up_to_date_when_it_is_opened_and_keeps_its_labels(store, monkeypatch):
     store.labels.add("mlp0/1", "cats")
     monkeypatch.setattr(schema, "MIGRATIONS", {schema.VERSION: _add_author})
+    newer = schema.VERSION + 1
     for module in ("schema", "connections"):
-        monkeypatch.setattr(f"mechscope.neuroscope.{module}.VERSION", schema.VERSION + (module == "schema"))
-    with NeuroscopeStore(store.folder) as newer:
-        assert newer.labels.all()[0].label == "cats"
-        assert newer.unit("mlp0/1").contexts[0].value == 3.5
+        monkeypatch.setattr(f"mechscope.neuroscope.{module}.VERSION", newer)
+    with NeuroscopeStore(store.folder) as opened:
+        assert opened.labels.all()[0].label == "cats"
+        assert opened.unit("mlp0/1").contexts[0].value == 3.5
     connection = open_for_reading(store.folder / FILE)
     assert connection.execute("SELECT author FROM labels").fetchall() == [("",)]
+    assert connection.execute("PRAGMA user_version").fetchone() == (newer,)
     connection.close()
+
+
+def test_an_older_store_in_a_read_only_folder_is_explained(store, monkeypatch):
+    monkeypatch.setattr("mechscope.neuroscope.connections.VERSION", schema.VERSION + 1)
+    monkeypatch.setattr("mechscope.neuroscope.connections.can_write", lambda folder: False)
+    with pytest.raises(ValueError, match=r"older mechscope.*Copy the folder to one that you can write to"):
+        NeuroscopeStore(store.folder)
 
 
 def test_a_migration_that_fails_changes_nothing(store, monkeypatch):

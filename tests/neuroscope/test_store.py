@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mechscope.neuroscope import folders
-from mechscope.neuroscope.connections import FILE
+from mechscope.neuroscope.connections import FILE, writing
 from mechscope.neuroscope.contents import StoredSequence
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.store_reading import NothingPublishedError
@@ -123,6 +123,18 @@ def test_a_full_database_is_one_sentence_and_the_old_contents_stay(store, monkey
     assert store.unit("mlp0/1").contexts_of("top")[0].value == 3.5
 
 
+def test_a_second_writer_waits_and_then_says_why_it_gives_up(store, monkeypatch):
+    monkeypatch.setattr("mechscope.neuroscope.connections.WAIT", 0.05)
+    with writing(store.folder / FILE) as first:
+        first.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OSError, match="is in use: another process has been writing to it"):
+            write_contents(store.folder, stores.contents())
+        with pytest.raises(OSError, match="is in use"):
+            store.labels.add("mlp0/1", "cats")
+    write_contents(store.folder, stores.contents())
+    assert store.about.publication == 2
+
+
 def test_a_store_of_another_model_is_left_alone(store):
     with pytest.raises(ValueError, match="is the store of toy, and this is a harvest of other"):
         write_contents(store.folder, stores.contents("other"))
@@ -197,8 +209,6 @@ def test_what_is_no_store_is_said(tmp_path):
 
 
 def test_a_store_without_contents_is_said(tmp_path):
-    from mechscope.neuroscope.connections import writing
-
     with writing(tmp_path / FILE):
         pass
     with pytest.raises(NothingPublishedError, match="no harvest has been published"):

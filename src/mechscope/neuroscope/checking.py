@@ -44,7 +44,7 @@ class StoreCheck:
     problems: tuple[str, ...]
     """What is wrong, one sentence each; empty for a store that is whole."""
     counts: dict[str, int]
-    """How many sites, units, contexts, sequences, documents and labels there are."""
+    """How many sites, units, contexts, sequences, documents and labels there are; empty if the database is damaged."""
     notes: tuple[str, ...]
     """What is not wrong but worth knowing."""
 
@@ -57,9 +57,10 @@ def check_store(folder: Path) -> StoreCheck:
         SchemaError: for a file that is no store, or that a newer version has written.
     """
     with NeuroscopeStore(folder) as store, store.reader.snapshot() as snapshot:
-        problems = [*_damage(snapshot)]
-        if not problems:
-            problems += [*_references(snapshot), *_units(snapshot), *_windows(snapshot), *_arrays(snapshot)]
+        if damage := [*_damage(snapshot)]:
+            # What a damaged database says about its contents means nothing.
+            return StoreCheck(tuple(damage), {}, ())
+        problems = [*_references(snapshot), *_units(snapshot), *_windows(snapshot), *_arrays(snapshot)]
         tables = ("sites", "units", "contexts", "sequences", "documents", "labels")
         counts = {table: _one(snapshot, f"SELECT count(*) FROM {table}") for table in tables}
         notes = tuple(

@@ -30,7 +30,7 @@ class About:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The settings of the harvest."""
     co_activation_tokens: int = 0
-    """How many tokens of the sample the correlations between units come from."""
+    """At how many tokens of the sample units were compared with each other, before attention sinks were left out."""
     published: str = ""
     """When the contents were written (ISO 8601 in UTC); set by the store."""
     publication: int = 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ def feature_line(page: UnitPage) -> dict[str, Any]:
         "modelId": page.address.model,
         "layer": page.address.site,
         "index": str(page.address.unit),
-        "maxActApprox": page.statistics.maximum,
+        # JSON has no number for "there was no token at all".
+        "maxActApprox": page.statistics.maximum if math.isfinite(page.statistics.maximum) else None,
         "frac_nonzero": page.statistics.firing_rate,
         "neg_str": [token for token, _ in effects.suppressed] if effects else [],
         "neg_values": [effect for _, effect in effects.suppressed] if effects else [],

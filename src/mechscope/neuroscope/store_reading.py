@@ -17,6 +17,7 @@ import numpy as np
 from mechscope.near_names import did_you_mean
 from mechscope.neuroscope.connections import FILE, open_for_reading
 from mechscope.neuroscope.contents import About
+from mechscope.neuroscope.schema import SchemaError
 from mechscope.neuroscope.statistics import SiteStatistics
 from mechscope.neuroscope.units import Histogram, UnitAddress, UnitStatistics
 from mechscope.reading import open_safetensors
@@ -175,6 +176,7 @@ class StoreReader:
 
         Raises:
             NothingPublishedError: before the first publication.
+            SchemaError: if the database is found to be damaged.
         """
         with self._lock:
             if self._connection.in_transaction:  # within another block of this thread
@@ -200,6 +202,13 @@ class StoreReader:
             try:
                 assert self._snapshot is not None
                 yield self._snapshot
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                raise SchemaError(
+                    f"{self.folder / FILE} is damaged ({error}). `mechscope neuroscope check` says where; publish the "
+                    "harvest again."
+                ) from error
             finally:
                 self._connection.execute("ROLLBACK")
 

@@ -29,14 +29,17 @@ _HIGH, _LOW = (230, 120, 20), (50, 110, 220)
 """The colours behind the highest and the lowest activations."""
 
 
-def page_text(page: UnitPage, labels: Sequence[StoredLabel], width: int, contexts: int) -> RenderableType:
+def page_text(
+    page: UnitPage, left_out: int, labels: Sequence[StoredLabel], width: int, contexts: int
+) -> RenderableType:
     """Everything about a unit.
 
     Args:
+        left_out: how many tokens were left out at its site as attention sinks.
         width: the width of the terminal in characters.
         contexts: how many contexts of each kind.
     """
-    parts: list[RenderableType] = [Text(str(page.address), "bold"), _statistics(page)]
+    parts: list[RenderableType] = [Text(str(page.address), "bold"), _statistics(page, left_out)]
     for label in labels:
         parts.append(Text.assemble(("label  ", "dim"), (one_line(label.label), "bold"), _scores(label)))
     parts.append(_histogram(page.histogram))
@@ -113,12 +116,13 @@ def _around(context: Context, width: int) -> range:
     return range(left, right + 1)
 
 
-def _statistics(page: UnitPage) -> Text:
+def _statistics(page: UnitPage, left_out: int) -> Text:
     found = page.statistics
+    sinks = f" (without {left_out:,} attention sinks)" if left_out else ""
     return Text(
-        f"above 0 at {found.firing_rate:.2%} of {found.tokens:,} tokens · mean {found.mean:.3g}, standard deviation "
-        f"{found.variance**0.5:.3g} · from {found.minimum:.3g} to {found.maximum:.3g} · skewness {found.skewness:.3g}, "
-        f"excess kurtosis {found.kurtosis:.3g}"
+        f"above 0 at {found.firing_rate:.2%} of {found.tokens:,} tokens{sinks} · mean {found.mean:.3g}, standard "
+        f"deviation {found.variance**0.5:.3g} · from {found.minimum:.3g} to {found.maximum:.3g} · skewness "
+        f"{found.skewness:.3g}, excess kurtosis {found.kurtosis:.3g}"
     )
 
 

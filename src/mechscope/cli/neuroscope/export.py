@@ -37,7 +37,7 @@ def run_check(command: Check) -> int:
             found = check_store(folder)
         counts = ", ".join(f"{number:,} {what}" for what, number in found.counts.items())
         verdict = ("whole", "green") if not found.problems else ("damaged", "bold red")
-        console.print(Text.assemble(f"{folder}: ", verdict, f" ({counts})"), soft_wrap=True)
+        console.print(Text.assemble(f"{folder}: ", verdict, f" ({counts})" if counts else ""), soft_wrap=True)
         for sentence in (*found.problems, *found.notes):
             console.print(Text(f"  {sentence}"), soft_wrap=True)
         is_whole = is_whole and not found.problems

@@ -20,5 +20,6 @@ def run_show(command: Show) -> int:
         address = UnitAddress.parse(command.address)
         with NeuroscopeStore.open(command.store or address.model) as store:
             page, labels = store.unit(address), store.labels.of(address)
-    console.print(page_text(page, labels, console.width, command.contexts))
+            left_out = next(site.left_out for site in store.sites() if site.name == address.site)
+    console.print(page_text(page, left_out, labels, console.width, command.contexts))
     return 0

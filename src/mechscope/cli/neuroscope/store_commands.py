@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mechscope.cli.argument_kinds import Count, Flag, Folder, Name, Names, positional
+from mechscope.cli.argument_kinds import Count, Flag, Folder, Name, Names, OptionalFolder, positional
 
 READY_MODEL = "mini-gelu-1l"
 """The model whose store comes with mechscope."""
@@ -19,8 +19,7 @@ class AsksStore:
     """A command that reads a store."""
 
     model: Annotated[str, Name] = READY_MODEL
-    """The model whose store is asked, or the folder of a store (default: mini-gelu-1l, whose store comes with
-    mechscope)."""
+    """A model with a store, or the folder of a store (default: mini-gelu-1l, whose store comes with mechscope)."""
 
     @property
     def kept(self) -> str:
@@ -34,7 +33,7 @@ class Show:
 
     address: Annotated[str, tyro.conf.Positional, positional("MODEL/SITE/UNIT")]
     """The unit's address, such as mini-gelu-1l/mlp0/17."""
-    store: Annotated[Path | None, Folder] = None
+    store: Annotated[Path | None, OptionalFolder] = None
     """The folder of the store (default: the model's)."""
     contexts: Annotated[int, Count] = 8
     """How many contexts of each kind are printed."""
@@ -67,8 +66,7 @@ class Units(AsksStore):
     sort: Literal[
         "kurtosis", "skewness", "sparse", "dense", "bimodal", "maximum", "minimum", "mean", "variance"
     ] = "kurtosis"
-    """kurtosis: mostly near its mean, now and then far from it. skewness: a long tail of large activations. sparse:
-    rarely above 0. dense: often above 0. bimodal: two groups of activations, or a long tail."""
+    """kurtosis: mostly near the mean, seldom far away. sparse: rarely above 0. bimodal: two groups, or a long tail."""
     sites: Annotated[tuple[str, ...], Names] = ()
     """Only units of these sites (default: all)."""
     limit: Annotated[int, Count] = 20
