@@ -236,7 +236,18 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         if link.route not in pages:
             raise ValueError(f"{link.on!r} links to {link.title!r} at {link.route!r}, which is no page.")
     return Site(
-        pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms, backlinks, redirects
+        pages,
+        modules,
+        styles,
+        files,
+        made_files,
+        home,
+        endpoints,
+        run_files,
+        jobs,
+        terms,
+        backlinks,
+        redirects,
     )
 
 
