@@ -240,7 +240,7 @@ def tables(costs: list[Cost]) -> dict[str, str]:
             ),
             "state at most": lambda c: _size(c.most_bytes),
             "sent to the driver": lambda c: _size(c.plan().traffic),
-            "work folder at most": lambda c: _size(c.plan().disk),
+            "work folder, about": lambda c: _size(c.plan().disk),
             "memory of the driver while it merges": lambda c: _size(c.plan().memory),
             "driver is busy all the time, with the default shard, at": lambda c: (
                 f"{c.plan().saturated:,} workers"
