@@ -24,6 +24,7 @@ from mechscope.cli.argument_kinds import (
     positional,
 )
 from mechscope.cli.course.commands import Course
+from mechscope.cli.neuroscope.commands import Neuroscope
 from mechscope.cli.sae.commands import Sae
 
 
@@ -330,5 +331,6 @@ Command = (
     | Annotated[Course, tyro.conf.subcommand("course")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
     | Annotated[Glossary, tyro.conf.subcommand("glossary")]
+    | Annotated[Neuroscope, tyro.conf.subcommand("neuroscope")]
     | Annotated[Problems, tyro.conf.subcommand("problems")]
 )

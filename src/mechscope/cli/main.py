@@ -113,6 +113,7 @@ def _dispatch(command: Command) -> int:
         Discover,
         Glossary,
         Models,
+        Neuroscope,
         Notebook,
         Problems,
         Replications,
@@ -172,6 +173,10 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.glossary import glossary
 
         return glossary(command)
+    if isinstance(command, Neuroscope):
+        from mechscope.cli.neuroscope import neuroscope
+
+        return neuroscope(command)
     if isinstance(command, Problems):
         from mechscope.cli.problems import problems
 

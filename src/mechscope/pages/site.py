@@ -143,6 +143,9 @@ class SiteRoom:
     server sends it to be saved, because it may hold scripts; a static site has none."""
     terms: Sequence[Term] = ()
     """Terms that its pages explain; lessons of all rooms link to them."""
+    redirects: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Beginning of an address that is no page → page that reads the rest behind # in its own address. With
+    {"neuroscope/": "neuroscope/unit/"}, a server leads from neuroscope/a/17/ to neuroscope/unit/#a/17."""
     backlinks: Sequence[Backlink] = ()
     """Links to its pages that pages of other rooms show."""
 
@@ -175,6 +178,8 @@ class Site:
     """Terms that have a page."""
     backlinks: Mapping[str, Sequence[Backlink]] = field(default_factory=dict[str, Sequence[Backlink]])
     """Route → links that the page shows for other rooms."""
+    redirects: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Beginning of an address → page that reads the rest behind # in its own address."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -193,8 +198,8 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name, file path, endpoint or kind of job, or the home page would
-            link to a page that is missing, as would a link for another room.
+        ValueError: if two rooms use one route, module name, file path, endpoint, kind of job or redirect, or the home
+            page would link to a page that is missing, as would a link for another room.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
@@ -206,6 +211,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     styles: list[Path] = []
     home: list[HomeEntry] = []
     terms: list[Term] = []
+    redirects: dict[str, str] = {}
     backlinks: dict[str, list[Backlink]] = {}
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
@@ -218,6 +224,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         styles += room.styles
         home += room.home
         terms += room.terms
+        _add(redirects, room.redirects, "redirect")
         for link in room.backlinks:
             backlinks.setdefault(link.on, []).append(link)
     if both := sorted(files.keys() & made_files.keys() | files.keys() & run_files.keys()):
@@ -228,7 +235,20 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     for link in (link for links in backlinks.values() for link in links):
         if link.route not in pages:
             raise ValueError(f"{link.on!r} links to {link.title!r} at {link.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms, backlinks)
+    return Site(
+        pages,
+        modules,
+        styles,
+        files,
+        made_files,
+        home,
+        endpoints,
+        run_files,
+        jobs,
+        terms,
+        backlinks,
+        redirects,
+    )
 
 
 def find_rooms() -> list[SiteRoom]:

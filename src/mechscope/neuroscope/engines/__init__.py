@@ -1,0 +1,1 @@
+"""Who computes a harvest: this process, several processes, or a Ray cluster. All give the same bytes."""
