@@ -1,6 +1,6 @@
 """Compare a harvest of all MLP neurons with the model's bare forward pass on the same tokens, and with a plain runner.
 
-    python -m benchmarks.neuroscope [--models mini-gelu-2l smollm2-135m …] [--rounds 5] [--tokens 100000]
+    python -m benchmarks.neuroscope [--models mini-gelu-2l smollm2-135m …] [--rounds 5] [--tokens 250000]
 
 Three ways to spend CPU time on the same texts, in alternation:
 
@@ -43,8 +43,6 @@ from mechscope.neuroscope.state import HarvestState  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
 
 TOP = 20
-DOCUMENT = 4000
-"""Characters per document."""
 
 
 @dataclass
@@ -58,16 +56,16 @@ class Inputs:
     tokens: int
 
 
-def inputs(name: str, tokens: int) -> Inputs:
-    """Source files of this package, in documents of 4,000 characters, up to a number of tokens."""
+def inputs(name: str, tokens: int, document: int) -> Inputs:
+    """Source files of this package, in documents of so many characters, up to a number of tokens."""
     model = mechscope.load_model(name)
     settings = HarvestSettings(top=TOP)
     cutter = Cutter(model, settings)
     documents, sequences = list[tuple[str, str]](), list[np.ndarray]()
     for path in sorted(Path(mechscope.__file__).parent.rglob("*.py")):
         text = path.read_text()
-        for start in range(0, len(text), DOCUMENT):
-            documents.append((f"{path.name}:{start}", text[start : start + DOCUMENT]))
+        for start in range(0, len(text), document):
+            documents.append((f"{path.name}:{start}", text[start : start + document]))
             sequences += cutter.sequences(documents[-1][1])
             if sum(map(len, sequences)) >= tokens:
                 shard = Shard(0, tuple(documents))
@@ -101,12 +99,13 @@ def peer_model(given: Inputs) -> Any:
     except ImportError:
         return None
     cfg = given.model.cfg
-    if cfg.gated_mlp or cfg.positional_embedding_type != "standard":
+    if cfg.positional_embedding_type not in ("standard", "shortformer"):
         return None
     peer = Peer(
         PeerConfig(
             n_layers=cfg.n_layers, d_model=cfg.d_model, n_ctx=cfg.n_ctx, d_head=cfg.d_head, n_heads=cfg.n_heads,
             d_mlp=cfg.d_mlp, d_vocab=cfg.d_vocab, act_fn=cfg.act_fn, normalization_type=cfg.normalization_type,
+            positional_embedding_type=cfg.positional_embedding_type,
             device="cpu",
         )
     )  # fmt: skip
@@ -145,9 +144,9 @@ def check_agreement(given: Inputs, peer: Any) -> float:
     )
 
 
-def measure(name: str, tokens: int, rounds: int) -> list[object]:
+def measure(name: str, tokens: int, document: int, rounds: int) -> list[object]:
     """A row of the table."""
-    given = inputs(name, tokens)
+    given = inputs(name, tokens, document)
     cutter = Cutter(given.model, given.settings)
     start = time.process_time()
     for _, text in given.shard.documents:
@@ -184,10 +183,13 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", default=["mini-gelu-2l", "mini-gelu-4l", "smollm2-135m"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=100_000)
+    parser.add_argument("--tokens", type=int, default=250_000)
+    parser.add_argument("--document", type=int, default=4000, help="characters per document")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [measure(name, arguments.tokens, arguments.rounds) for name in arguments.models]
+    rows = [
+        measure(name, arguments.tokens, arguments.document, arguments.rounds) for name in arguments.models
+    ]
     headers = [
         "model",
         "tokens",

@@ -134,9 +134,9 @@ class ContextFinder:
             getattr(new, name).numpy()[row, column] = waiting[name]
         best = best_of([rows_of(self.best, units), new], self.ranks, self.sign)
         set_rows(self.best, units, best)
-        last = best.value[:, -1].numpy() * np.float32(self.sign)
+        worst = best.value[:, -1].numpy() * np.float32(self.sign)
         full = best.sequence[:, -1].numpy() >= 0
-        self.threshold[units] = np.where(full, np.maximum(last, self.floor), self.floor)
+        self.threshold[units] = np.where(full, np.maximum(worst, self.floor), self.floor)
 
     def _add(self, new: dict[str, np.ndarray]) -> None:
         self.waiting.append(new)

@@ -117,9 +117,10 @@ class Tally:
     def _count_codes(self, first_bytes: Int16[Tensor, "token unit"]) -> None:
         for start in range(0, self.units, UNITS_PER_COUNT):
             some = first_bytes[:, start : start + UNITS_PER_COUNT]
-            codes = self.workspace.get("codes", *some.shape, torch.int16, self.device)
-            torch.add(some, self.offsets[: some.shape[1]], out=codes)
-            found = torch.bincount(codes.view(-1), minlength=codes.shape[1] * STRIDE)
+            tokens, units = some.shape
+            codes = self.workspace.get("codes", tokens, units, torch.int16, self.device)
+            torch.add(some, self.offsets[:units], out=codes)
+            found = torch.bincount(codes.view(-1), minlength=units * STRIDE)
             self.by_code[start * STRIDE :][: len(found)] += found
 
     def histogram(self) -> Tensor:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mechscope.neuroscope.shards import Shard
     from mechscope.neuroscope.sites import AnyModel, Site
 
-BATCHES_TOGETHER = 2
+BATCHES_TOGETHER = 4
 """Documents are read in groups that fill about so many batches. Within a group, sequences of similar lengths are read
 together."""
 
@@ -97,7 +97,7 @@ def harvest_shard(
         ValueError: for a model without a tokenizer, settings without limits, or more sequences than a shard can have.
     """
     reader, cutter = SiteReader(model, sites, settings), Cutter(model, settings)
-    device, workspace = torch.device(model.cfg.device), Workspace()
+    device, workspace = torch.device(model.cfg.device or "cpu"), Workspace()
     harvests = {site.name: _SiteHarvest(site, settings, device, workspace) for site in sites}
     text, first_id = _Text(), shard.index * SEQUENCES_PER_SHARD
     with steady_arithmetic(settings.threads):

@@ -36,12 +36,15 @@ class SiteReader:
         settings: `leave_out_sinks` needs `massive_limits`, one per block.
 
     Raises:
+        KeyError: for a site with a hook point that the model does not have.
         ValueError: if the limits are missing, or are those of a model with another number of blocks.
     """
 
     def __init__(self, model: AnyModel, sites: Sequence[Site], settings: HarvestSettings) -> None:
         self.model, self.sites, self.settings = model, sites, settings
         self.limits = _limits(model, settings)
+        for name in {name for site in sites for name in site.hooks}:
+            model.match_hook_names(name)
         special: Any = getattr(model.tokenizer, "all_special_ids", ())
         self.special = torch.tensor(sorted({int(token) for token in special}), dtype=torch.long)
 
@@ -127,11 +130,11 @@ def steady_arithmetic(threads: int) -> Generator[None]:
 def _listening(model: AnyModel, *groups: Mapping[str, Callable[..., None]]) -> Generator[None]:
     """Add listeners that only read; at the same point, those of the first group come first."""
     with hook_scope(model) as scope:
+        # model.add_hook also looks names up, which takes longer than a small model's pass.
         added = [
-            pair
+            (point, point.add_hook(hook, reads_only=True, scope=scope))
             for group in groups
-            for name, hook in group.items()
-            for pair in model.add_hook(name, hook, reads_only=True, scope=scope)
+            for point, hook in ((model.hook_dict[name], hook) for name, hook in group.items())
         ]
         try:
             yield
