@@ -17,8 +17,10 @@ from mechscope.checkpoints.registry import bundled_names
 from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.neuroscope.folders import READY
 from mechscope.neuroscope.head_patterns import quantile_sequences
+from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.messages import (
     LabelPart,
+    Labels,
     SiteLine,
     StoreLine,
     Stores,
@@ -132,20 +134,35 @@ def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:
         KeyError: for a site or unit that the store does not have.
     """
     address = UnitAddress(store.model, site, unit)
-    labels = tuple(
-        LabelPart(text=label.label, rule=label.rule, scores=_scores_in_words(label.scores or {}))
-        for label in store.labels.of(address)
-    )
+    labels = tuple(map(_label, store.labels.of(address)))
     sequences = quantile_sequences(store, address) if _HEADS.fullmatch(site) else ()
     return unit_answer(store.unit(address), labels, sequences)
 
 
+def labels_of(store: NeuroscopeStore) -> Labels:
+    """All labels of a store."""
+    return Labels(labels=tuple(map(_label, store.labels.all())))
+
+
+def _label(label: StoredLabel) -> LabelPart:
+    scores = label.scores or {}
+    return LabelPart(
+        site=label.address.site,
+        unit=label.address.unit,
+        text=label.label,
+        rule=f"{label.rule_kind}: {label.rule}" if label.rule else "",
+        verdict=str(scores.get("verdict", "")),
+        because=str(scores.get("because", "")),
+        scores=_scores_in_words(scores),
+    )
+
+
 def _scores_in_words(scores: Mapping[str, Any]) -> tuple[str, ...]:
-    """Each score by its name; what is not a number is left to other pages."""
+    """The numbers among the scores, each with its name."""
     return tuple(
         f"{name.replace('_', ' ')} {number(value)}"
         for name, value in scores.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, float)
     )
 
 
@@ -153,6 +170,7 @@ def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
     """Path in the site → function that makes the file, for all stores in a folder."""
     files: dict[str, Callable[[], bytes]] = {f"{FOLDER}/stores.json": partial(_stores_file, folder)}
     for path, line in _lines(folder).items():
+        files[f"{FOLDER}/{line.model}/labels.json"] = partial(_labels_file, path)
         for site in line.sites:
             place = f"{FOLDER}/{line.model}/{site.name}"
             files[f"{place}/table.json.gz"] = partial(_table_file, path, site.name)
@@ -174,6 +192,11 @@ def _lines(folder: Path) -> dict[Path, StoreLine]:
 
 def _stores_file(folder: Path) -> bytes:
     return json.dumps(Stores(stores=tuple(_lines(folder).values())).to_dict()).encode()
+
+
+def _labels_file(path: Path) -> bytes:
+    with NeuroscopeStore.open(path) as store:
+        return json.dumps(labels_of(store).to_dict(), allow_nan=False).encode()
 
 
 def _table_file(path: Path, site: str) -> bytes:

@@ -5,6 +5,7 @@ import { renderRanking } from "./ranking.js";
 import { formatted, visible } from "./tokens.js";
 import { coloursOf, renderContexts } from "./unit_contexts.js";
 import { renderActivations, renderDensities } from "./unit_histogram.js";
+import { labelParts } from "./unit_labels.js";
 import { LivePanel } from "./unit_live.js";
 import { fragment, parseAddress, unitHash, unitSource } from "./unit_source.js";
 import { STATISTICS, interestingOrder, nextIn } from "./unit_statistics.js";
@@ -90,8 +91,7 @@ class UnitPage {
   }
 
   drawLabels() {
-    this.find("labels").replaceChildren(...this.page.labels.map(({ text, rule, scores }) => make("p", { className: "unit-label" },
-      make("b", { textContent: text }), rule && ` · ${rule}`, scores.length && ` · ${scores.join(" · ")}`)));
+    this.find("labels").replaceChildren(...this.page.labels.map((label) => make("p", { className: "unit-label" }, ...labelParts(label))));
   }
 
   drawContexts() {

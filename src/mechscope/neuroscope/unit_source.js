@@ -59,6 +59,11 @@ class ServedUnits {
     return ask(`neuroscope/unit?${new URLSearchParams({ model, site, unit })}`);
   }
 
+  /** All labels of a store. */
+  async labels({ model }) {
+    return (await ask(`neuroscope/labels?${new URLSearchParams({ model })}`)).labels;
+  }
+
   /** Units of a store whose labels, tokens or texts have these words: [{site, unit, why}]. */
   async search({ model }, words) {
     return (await ask(`neuroscope/search?${new URLSearchParams({ model, words })}`)).found;
@@ -88,6 +93,10 @@ class StaticUnits {
   batch(model, site, index) {
     const path = `${FOLDER}/${model}/${site}/units-${index}.json.gz`;
     return once(this.batches, path, () => readPacked(path));
+  }
+
+  async labels({ model }) {
+    return (await readJson(`${FOLDER}/${model}/labels.json`)).labels;
   }
 
   /** The same as the server's search (neuroscope/site_search.py), by letters instead of words. */
