@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from mechscope.neuroscope.site_data import BATCH, FOLDER, labels_of, site_words, static_files, unit_of
+from mechscope.neuroscope.site_data import (
+    BATCH,
+    FOLDER,
+    labels_of,
+    site_words,
+    static_files,
+    unit_of,
+    with_stores,
+)
 from mechscope.neuroscope.site_search import found_units
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.writing import write_contents
+from mechscope.pages.site import SitePage, SiteRoom, collect_site
 from tests.neuroscope import stores
 
 MODEL = "mini-gelu-1l"
@@ -41,6 +50,16 @@ def test_files_of_a_static_site_have_every_unit_once(folder: Path) -> None:
             assert found == [unit_of(store, site, unit).to_dict() for unit in range(units)]
     made = files[f"{FOLDER}/{MODEL}/mlp0/units-0.json.gz"]
     assert made() == made()
+
+
+def test_a_site_shows_other_stores(folder: Path) -> None:
+    kept = {"files/other.json": bytes, f"{FOLDER}/stores.json": bytes, f"{FOLDER}/old/table.json.gz": bytes}
+    page = SitePage("", "Home", Path())
+    site = collect_site([SiteRoom([page], made_files=kept)])
+    files = with_stores(site, folder / MODEL).made_files
+    assert files["files/other.json"] is bytes
+    assert f"{FOLDER}/old/table.json.gz" not in files
+    assert [store["model"] for store in json.loads(files[f"{FOLDER}/stores.json"]())["stores"]] == [MODEL]
 
 
 def test_a_unit_as_it_is_sent(folder: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from jaxtyping import Int
 
 from mechscope.checkpoints.registry import bundled_names
 from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
+from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.folders import READY
 from mechscope.neuroscope.head_patterns import quantile_sequences
 from mechscope.neuroscope.label_table import StoredLabel
@@ -31,6 +33,7 @@ from mechscope.neuroscope.messages import (
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
 from mechscope.pages.formatting import number
+from mechscope.pages.site import Site
 
 FOLDER = "files/neuroscope"
 """Where the static site has its copies."""
@@ -167,7 +170,17 @@ def _scores_in_words(scores: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
-    """Path in the site → function that makes the file, for all stores in a folder."""
+    """Path in the site → function that makes the file, for all stores in a folder, or for the store that it is.
+
+    Raises:
+        FileNotFoundError: if there is no store, and it is not the folder of those that come with mechscope.
+        SchemaError, NothingPublishedError: for a store that cannot be read.
+    """
+    if folder != READY and not _lines(folder):
+        raise FileNotFoundError(
+            f"there is no neuroscope store in {folder}. Name the folder of a store, or of several; `mechscope "
+            "neuroscope harvest MODEL --out FOLDER` makes one."
+        )
     files: dict[str, Callable[[], bytes]] = {f"{FOLDER}/stores.json": partial(_stores_file, folder)}
     for path, line in _lines(folder).items():
         files[f"{FOLDER}/{line.model}/labels.json"] = partial(_labels_file, path)
@@ -179,14 +192,24 @@ def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
     return files
 
 
+def with_stores(site: Site, folder: Path) -> Site:
+    """The site with the units of the stores in a folder in place of those that come with mechscope.
+
+    Raises:
+        FileNotFoundError: if there is no store.
+    """
+    others = {name: make for name, make in site.made_files.items() if not name.startswith(f"{FOLDER}/")}
+    return replace(site, made_files=others | dict(static_files(folder)))
+
+
 @cache
 def _lines(folder: Path) -> dict[Path, StoreLine]:
-    """The stores in a folder. They come with the package, so they do not change while a program runs."""
+    """The stores in a folder, or the one that it is. They are read once; a server asks for others itself."""
     lines: dict[Path, StoreLine] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir():
-            with NeuroscopeStore.open(path) as store:
-                lines[path] = store_line(store)
+    for file in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))):
+        if file.is_file():
+            with NeuroscopeStore.open(file.parent) as store:
+                lines[file.parent] = store_line(store)
     return lines
 
 
