@@ -195,6 +195,8 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/255'")
     page.goto(page.url.partition("#")[0] + "#nothing")
     assert "not the address of a unit" in page.inner_text("[data-part=problem]")
+    page.goto(page.url.partition("#")[0] + "#other/mlp0/1")
+    page.wait_for_selector("text=There are no units of other/mlp0 here. There are: mini-gelu-1l/mlp0,")
 
 
 def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, browser: Any) -> None:

@@ -154,7 +154,7 @@ class NeuroscopePage {
 }
 
 function leftOut(count) {
-  return count ? ` ${count.toLocaleString("en")} more were left out: attention rests on them, as on the first token of a text, whatever they are.` : "";
+  return count ? ` ${count.toLocaleString("en")} of these tokens were left out: attention rests on them, as on the first token of a text, whatever they are.` : "";
 }
 
 function inWords(count) {

@@ -85,7 +85,7 @@ class StaticUnits {
 
   async unit({ model, site, unit }) {
     const { batch, units } = await this.table(model, site);
-    if (unit >= units) throw new Error(`${site} of ${model} has ${units} units, the last is ${units - 1}; there is no ${unit}.`);
+    if (unit >= units) throw new Error(`there is no unit ${unit}: ${site} of ${model} has units 0 to ${units - 1}.`);
     const all = await this.batch(model, site, Math.floor(unit / batch));
     return all[unit % batch];
   }
