@@ -40,7 +40,8 @@ def test_a_harvest_stops_goes_on_and_equals_one_without_a_stop(
     assert "3 shards were finished before, with" in out
     assert "in 11 shards, the whole corpus" in out
     assert (
-        f"Published in {tmp_path / 'one'}\nNext: mechscope neuroscope show {MODEL}/attn0.entropy/0\n" in out
+        f"Published in {tmp_path / 'one'}\n"
+        f"Next: mechscope neuroscope show {MODEL}/attn0.entropy/0 --store {tmp_path / 'one'}\n" in out
     )
     assert f"{tmp_path / 'texts' / 'broken.txt'} is skipped: it is binary, not text." in err
     assert call(capsys, *command, "--out", tmp_path / "two")[0] == 0

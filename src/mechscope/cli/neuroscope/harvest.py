@@ -35,6 +35,7 @@ def run_harvest(command: Harvest) -> int:
             from mechscope.neuroscope.harvest import CorpusChangedError, finish_harvest
             from mechscope.neuroscope.prepared_harvest import prepare_harvest
             from mechscope.neuroscope.work_folder import hold_work_folder
+            from mechscope.neuroscope.writing import check_destination
 
             engine = _engine(command)
             folder = store_folder(command.model) if command.out is None else command.out
@@ -48,6 +49,7 @@ def run_harvest(command: Harvest) -> int:
                 max_tokens=command.max_tokens,
                 device=command.device,
             )
+            check_destination(folder, prepared.plan.model)
         before = sum(tokens for _, tokens in prepared.work.shards.values())
         _print_beginning(prepared, before)
         began = time.monotonic()
@@ -62,7 +64,8 @@ def run_harvest(command: Harvest) -> int:
         _publish(prepared, folder, show=not command.no_progress and sys.stderr.isatty())
     print(f"Published in {folder}")
     first = UnitAddress(command.model, prepared.site_names[0], 0)
-    print(f"Next: {command_line('neuroscope', 'show', str(first))}")
+    where = [] if command.out is None else ["--store", command.out]
+    print(f"Next: {command_line('neuroscope', 'show', str(first), *where)}")
     return 0
 
 
