@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -81,7 +80,6 @@ ENGINE: type[Engine] = InOrder
 """So that a type checker compares the two."""
 
 
-@cache
 def whole_bytes(folder: Path) -> bytes:
     """The state of the harvest of all of `write_texts`, made without a driver: every shard alone, and one merge each.
 

@@ -16,12 +16,7 @@ from mechscope.neuroscope.shards import Shard
 from mechscope.neuroscope.work_folder import WorkFolder
 from mechscope.storage.files import NotKeptError, write_atomically
 from mechscope.storage.folder_lock import FolderInUseError, hold_folder
-from tests.neuroscope.small_harvest import InOrder, small_harvest, whole_bytes, write_texts
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return whole_bytes(tmp_path_factory.mktemp("whole"))
+from tests.neuroscope.small_harvest import InOrder, small_harvest, write_texts
 
 
 def shuffled(seed: int, shards: Sequence[Shard]) -> list[Shard]:
@@ -139,20 +134,19 @@ def test_max_tokens_of_a_harvest_that_went_further_and_was_stopped(tmp_path: Pat
     assert found.state().tokens == found.finished.tokens
 
 
-@pytest.mark.parametrize("change", ["edited", "removed", "added"])
-def test_a_corpus_that_has_changed_is_an_error(tmp_path: Path, change: str) -> None:
+def test_a_corpus_that_has_changed_is_an_error(tmp_path: Path) -> None:
     texts = write_texts(tmp_path / "texts")
     before = small_harvest(tmp_path / "work", texts).state().to_bytes()
-    if change == "edited":
-        (texts / "03.txt").write_text((texts / "03.txt").read_text() + ".")
-        words = r"shard 3 \(documents 03.txt to 03.txt\) had another text"
-    elif change == "removed":
-        (texts / "10.txt").unlink()
-        words = "it had at least 11 shards, and now it has 10"
-    else:
-        (texts / "00a.txt").write_text("something new")
-        words = "shard 1 .* had another text"
-    with pytest.raises(CorpusChangedError, match=words):
+    (texts / "03.txt").write_text((texts / "03.txt").read_text() + ".")
+    with pytest.raises(CorpusChangedError, match=r"shard 3 \(documents 03.txt to 03.txt\) had another text"):
+        small_harvest(tmp_path / "work", texts)
+    write_texts(texts)
+    (texts / "10.txt").unlink()
+    with pytest.raises(CorpusChangedError, match="it had at least 11 shards, and now it has 10"):
+        small_harvest(tmp_path / "work", texts)
+    write_texts(texts)
+    (texts / "00a.txt").write_text("something new")
+    with pytest.raises(CorpusChangedError, match=r"shard 1 .* had another text"):
         small_harvest(tmp_path / "work", texts)
     assert read_harvest(tmp_path / "work").state().to_bytes() == before
 

@@ -7,6 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+
+from mechscope.neuroscope.bins import bin_edges
+from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.shards import Shard
+from mechscope.neuroscope.state import Extremes, HarvestState
 from tests.neuroscope.brute_force import Found, contexts, counted
 from tests.neuroscope.harvests import (
     SETTINGS,
@@ -17,11 +22,6 @@ from tests.neuroscope.harvests import (
     random_site,
     read_all,
 )
-
-from mechscope.neuroscope.bins import bin_edges
-from mechscope.neuroscope.settings import HarvestSettings
-from mechscope.neuroscope.shards import Shard
-from mechscope.neuroscope.state import Extremes, HarvestState
 
 
 def kept(extremes: Extremes, unit: int) -> list[Found]:

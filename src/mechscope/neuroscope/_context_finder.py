@@ -53,7 +53,7 @@ def context_keys(tokens: np.ndarray, same: int) -> np.ndarray:
     keys = np.zeros(ids.shape, dtype=np.uint64)
     for back in reversed(range(same)):
         shifted = np.zeros_like(ids)
-        shifted[:, back:] = ids[:, : ids.shape[1] - back]
+        shifted[:, back:] = ids[:, : max(ids.shape[1] - back, 0)]
         keys = (keys ^ shifted) * _MULTIPLIER
         keys ^= keys >> np.uint64(29)
     return keys.view(np.int64)

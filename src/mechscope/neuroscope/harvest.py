@@ -24,7 +24,7 @@ from mechscope.neuroscope.harvest_progress import HarvestProgress
 from mechscope.neuroscope.prepared_harvest import PreparedHarvest, prepare_harvest
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.shards import Shard, shards_of
-from mechscope.storage.folder_lock import hold_folder
+from mechscope.neuroscope.work_folder import hold_work_folder
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def harvest(
         NotKeptError: if the disk is full; finished shards are still there.
         WorkerError: if workers fail.
     """
-    with hold_folder(folder):
+    with hold_work_folder(Path(folder)):
         prepared = prepare_harvest(
             model,
             folder,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import safetensors
@@ -20,6 +21,7 @@ from mechscope.neuroscope.merge import merge
 from mechscope.neuroscope.state import HarvestState
 from mechscope.reading import open_safetensors, parse_json
 from mechscope.storage.files import keeping, write_atomically
+from mechscope.storage.folder_lock import hold_folder
 
 STATES = "states"
 """The subfolder of the files."""
@@ -152,6 +154,24 @@ class WorkFolder:
     def _delete(self, node: Node) -> None:
         self._path(node).unlink(missing_ok=True)
         del self._nodes[node]
+
+
+@contextmanager
+def hold_work_folder(folder: Path) -> Generator[None]:
+    """Lock a work folder, which is created if it is missing, and removed again if nothing was written there.
+
+    Raises:
+        FolderInUseError: if another process harvests into it.
+        OSError: if it cannot be created or written to; says how to fix it.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        with hold_folder(folder):
+            yield
+    finally:
+        for each in new:
+            with suppress(OSError):  # it is not empty
+                each.rmdir()
 
 
 def whole_end(node: Node) -> int:

@@ -34,11 +34,11 @@ def run_harvest(command: Harvest) -> int:
             from mechscope.neuroscope.folders import store_folder
             from mechscope.neuroscope.harvest import CorpusChangedError, finish_harvest
             from mechscope.neuroscope.prepared_harvest import prepare_harvest
-            from mechscope.storage.folder_lock import hold_folder
+            from mechscope.neuroscope.work_folder import hold_work_folder
 
             engine = _engine(command)
             folder = store_folder(command.model) if command.out is None else command.out
-            stack.enter_context(hold_folder(folder / WORK))
+            stack.enter_context(hold_work_folder(folder / WORK))
             prepared = prepare_harvest(
                 command.model,
                 folder / WORK,
@@ -52,7 +52,9 @@ def run_harvest(command: Harvest) -> int:
         _print_beginning(prepared, before)
         began = time.monotonic()
         try:
-            found = finish_harvest(prepared, engine, progress=False if command.no_progress else None)
+            found = finish_harvest(
+                prepared, engine, progress=False if command.no_progress else None, report=_report
+            )
         except (WorkerError, CorpusChangedError) as error:
             print(f"mechscope: {error}\n{command.kept}", file=sys.stderr)
             return 1
@@ -62,6 +64,11 @@ def run_harvest(command: Harvest) -> int:
     first = UnitAddress(command.model, prepared.site_names[0], 0)
     print(f"Next: {command_line('neuroscope', 'show', str(first))}")
     return 0
+
+
+def _report(line: str) -> None:
+    """Print a line above the bar."""
+    tqdm.write(line, file=sys.stderr)
 
 
 def _engine(command: Harvest) -> Engine:
@@ -112,14 +119,16 @@ def _print_beginning(prepared: PreparedHarvest, before: int) -> None:
     names += f" and {len(prepared.site_names) - 4} more" if len(prepared.site_names) > 4 else ""
     print(f"{plan.model}: {names}; reading {plan.corpus_description}, on {plan.device}")
     if finished:
-        print(f"{finished:,} shards with {before:,} tokens were finished before", flush=True)
+        were = "shard was" if finished == 1 else "shards were"
+        print(f"{finished:,} {were} finished before, with {before:,} tokens", flush=True)
 
 
 def _print_end(finished: Finished, before: int, seconds: float) -> None:
     now = finished.tokens - before
     speed = f"; {now:,} of them in {seconds:,.0f} s, {now / seconds:,.0f} per second" if now > 0 else ""
     whole = "the whole corpus" if finished.whole_corpus else "the beginning of the corpus"
-    print(f"{finished.tokens:,} tokens in {finished.shards:,} shards, {whole}{speed}", flush=True)
+    shards = "1 shard" if finished.shards == 1 else f"{finished.shards:,} shards"
+    print(f"{finished.tokens:,} tokens in {shards}, {whole}{speed}", flush=True)
 
 
 def _publish(prepared: PreparedHarvest, folder: Path, *, show: bool) -> None:

@@ -228,9 +228,9 @@ def _connected(ray: Any, address: str | None, workers: int | None, threads: int)
         try:
             ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
             raise ConnectionError(
-                f"there is no Ray cluster at {address!r} ({str(error).strip().splitlines()[0]}). `ray start --head` "
-                "starts one, and prints its address."
+                f"there is no Ray cluster at {address!r} ({reason}). `ray start --head` starts one, and says its address."
             ) from error
         try:
             yield
