@@ -1,0 +1,258 @@
+"""Score labels: how well does the rule of a label predict its unit, on text that the unit's page does not show?
+
+The pipeline for a label: thresholds and the units for the null from the store → the model reads the sample once more →
+documents and passages that the page shows are left out → if the unit fires there too seldom, more of the corpus is
+read → the rule scores every token → numbers, null and verdict → counterexamples. See `detector`, `null`, `verdicts`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mechscope.neuroscope.fire import open_units
+from mechscope.neuroscope.labels import null, verdicts
+from mechscope.neuroscope.labels.counterexamples import counterexamples
+from mechscope.neuroscope.labels.detector import Detection, Estimate, detect
+from mechscope.neuroscope.labels.readings import (
+    Readings,
+    corpus_names,
+    drawn_documents,
+    more_sequences,
+    read_units,
+)
+from mechscope.neuroscope.labels.rules import Rule, rule_of
+from mechscope.neuroscope.labels.thresholds import Thresholds, rate_above, thresholds_of
+from mechscope.neuroscope.labels.verdicts import Verdict
+from mechscope.neuroscope.sample_pass import Sample
+from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.results.provenance import versions
+from mechscope.settings import decode
+
+if TYPE_CHECKING:
+    from mechscope.neuroscope.label_table import StoredLabel
+    from mechscope.neuroscope.opening import OpenedModel
+    from mechscope.neuroscope.store import NeuroscopeStore
+    from mechscope.neuroscope.units import UnitAddress
+
+VERSION = 1
+"""The version of the scores; older ones count as out of date."""
+CHUNK = 20_000
+"""More text is read in pieces of about so many tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions:
+    """How labels are scored."""
+
+    threshold: float | None = None
+    """The unit fires above this activation; None means its own threshold (see `thresholds`)."""
+    corpus: tuple[str, ...] = ()
+    """Where more text comes from if the sample is too small; empty means the corpus of the harvest."""
+    field: str = "text"
+    """The field of JSON Lines and data sets that has the text."""
+    most_tokens: int = 200_000
+    """How much more text is read at most."""
+    enough: int = 100
+    """More text is read until the unit fires at so many tokens."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """For the bootstrap and the null: the widest interval and the largest p-value count."""
+
+
+@dataclass
+class Scorer:
+    """Scores labels of a store; keeps the model, and what it read, for the next label.
+
+    Raises:
+        ValueError: if the model's weights are others than those that were harvested.
+        FileNotFoundError: if the model is not there.
+    """
+
+    store: NeuroscopeStore
+    options: ScoringOptions = field(default_factory=ScoringOptions)
+    progress: Callable[[str], None] = lambda sentence: None
+    """Is told what takes time."""
+
+    def __post_init__(self) -> None:
+        about = self.store.about
+        self.settings = decode(HarvestSettings, dict(about.settings), "the settings of the store")
+        self.vocabulary = self.store.vocabulary()
+        self._opened: dict[str, OpenedModel] = {}
+        self._thresholds: dict[str, Thresholds] = {}
+        self._sample: dict[tuple[str, tuple[int, ...]], Readings] = {}
+
+    def keep(self, label: StoredLabel, rule: Rule | None = None) -> Mapping[str, Any]:
+        """Score a label, and store its scores with it. See `score`."""
+        found = self.score(label.address, rule or rule_of(label.rule_kind, label.rule))
+        self.store.labels.set_scores(label.id, found)
+        return found
+
+    def score(self, address: UnitAddress | str, rule: Rule) -> dict[str, Any]:
+        """The scores of a rule for a unit, as they are stored with a label (docs/neuroscope-labels.md).
+
+        Raises:
+            ValueError, KeyError: for a unit that the store does not have, or a rule that cannot be applied.
+        """
+        address = self.store.address(address)
+        page = self.store.unit(address)
+        known = self._thresholds.setdefault(address.site, thresholds_of(self.store, address.site))
+        threshold, rate = float(known.values[address.unit]), float(known.rates[address.unit])
+        if self.options.threshold is not None:
+            threshold = self.options.threshold
+            rate = rate_above(self.store, address.site, address.unit, threshold)
+        found = self._header(rule) | {"threshold": threshold}
+        if verdict := verdicts.verdict_on_unit(page.statistics, threshold, rate):
+            return _with(found, verdict)
+        others = null.similar_units(np.where(_is(address.unit, known.rates), rate, known.rates), address.unit)
+        read, more = self._read(address, others, threshold)
+        test = _Test(read, address.unit, threshold, rule)
+        found |= {"text": test.text | {"more from": more}}
+        verdict = verdicts.verdict_on_text(
+            int(test.fires.sum()), test.text["documents with firing"], len(test.fires)
+        ) or verdicts.verdict_on_matches(int((test.scores > 0).sum()), len(test.fires), int(test.fires.sum()))
+        if verdict:
+            return _with(found, verdict)
+        numbers = detect(test.scores, test.fires, test.near, test.document, self.options.seeds)
+        columns = [read.units.index(unit) for unit in others]
+        others_fire = read.values[read.counted][:, columns] > known.values[others]
+        compared = null.compare_with_null(
+            numbers.auc.value, test.scores, test.fires, others_fire, self.options.seeds
+        )
+        found |= _numbers(numbers) | {
+            "recall by strength": test.recall_by_strength(),
+            "null": dataclasses.asdict(compared) | {"resolution": compared.resolution},
+            "missed": counterexamples(
+                read, test.rows, test.fires & (test.scores <= 0), -test.activation, test.activation
+            ),
+            "false alarms": counterexamples(
+                read, test.rows, ~test.fires & (test.scores > 0), test.activation, test.activation
+            ),
+        }
+        return _with(found, verdicts.verdict_on_numbers(numbers, compared))
+
+    def _header(self, rule: Rule) -> dict[str, Any]:
+        about = self.store.about
+        return {
+            "version": VERSION,
+            "rule": {"kind": rule.kind, "text": rule.text},
+            "harvest": {"published": about.published, "weights": about.weights, "corpus": about.corpus},
+            "seeds": list(self.options.seeds),
+            "versions": versions(),
+            "scored": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+
+    def _read(
+        self, address: UnitAddress, others: Sequence[int], threshold: float
+    ) -> tuple[Readings, list[str]]:
+        """What the unit and the others did on held-out text, and the corpus that was read besides the sample."""
+        site, units = address.site, (address.unit, *others)
+        shown = self.store.unit(address).contexts
+        read = self._sample_of(site, units).held_out(shown, self.settings.same)
+        corpus = self.options.corpus or corpus_names(self.store.about.corpus)
+        if not corpus or self._is_enough(read, address.unit, threshold):
+            return read, []
+        self.progress(f"{address} fires seldom in the sample: reading more of {' and '.join(corpus)}")
+        known = {*read.documents, *(context.document for context in shown)}
+        documents = drawn_documents(corpus, self.options.field, known, self.options.seeds[0])
+        opened, tokens = self._model(site), 0
+        for sample in more_sequences(opened, self.settings, documents, CHUNK):
+            more = read_units(opened, site, units, self.settings, sample, self.vocabulary)
+            read = read + more.held_out(shown, self.settings.same)
+            tokens += int(sample.starts[-1])
+            if tokens >= self.options.most_tokens or self._is_enough(read, address.unit, threshold):
+                break
+        return read, list(corpus)
+
+    def _is_enough(self, read: Readings, unit: int, threshold: float) -> bool:
+        fires = (read.of(unit) > threshold) & read.counted
+        documents = len(set(read.document[fires].tolist()))
+        return int(fires.sum()) >= self.options.enough and documents >= 2 * verdicts.FEWEST_DOCUMENTS
+
+    def _sample_of(self, site: str, units: tuple[int, ...]) -> Readings:
+        if (site, units) not in self._sample:
+            self._sample.clear()
+            drawn = self.store.sample()
+            sample = Sample(
+                tuple(each.id for each in drawn),
+                tuple(each.document for each in drawn),
+                tuple(each.tokens for each in drawn),
+            )
+            self._sample[site, units] = read_units(
+                self._model(site), site, units, self.settings, sample, self.vocabulary
+            )
+        return self._sample[site, units]
+
+    def _model(self, site: str) -> OpenedModel:
+        if site not in self._opened:
+            self._opened[site] = open_units(self.store, [site])
+        return self._opened[site]
+
+
+class _Test:
+    """What the unit does and what the rule says, at every token that counts."""
+
+    def __init__(self, read: Readings, unit: int, threshold: float, rule: Rule) -> None:
+        self.rows = np.flatnonzero(read.counted)
+        self.activation = read.of(unit)[self.rows]
+        self.fires = self.activation > threshold
+        self.document = read.document[self.rows] if len(self.rows) else self.rows
+        scores = rule.scores(read.texts)
+        self.scores = np.concatenate(scores)[self.rows] if scores else np.zeros(0)
+        tokens = np.array([token for tokens in read.texts for token in tokens], object)[self.rows]
+        firing = set(tokens[self.fires].tolist())
+        self.near = ~self.fires & np.array([token in firing for token in tokens], bool)
+
+    @property
+    def text(self) -> dict[str, int]:
+        """How much text there is of each kind."""
+        return {
+            "tokens": len(self.rows),
+            "documents": len(np.unique(self.document)),
+            "firing": int(self.fires.sum()),
+            "documents with firing": len(np.unique(self.document[self.fires])),
+            "near misses": int(self.near.sum()),
+            "matches": int((self.scores > 0).sum()),
+        }
+
+    def recall_by_strength(self) -> dict[str, float]:
+        """The recall among the weakest, the middle and the strongest third of the firing tokens."""
+        order = np.argsort(self.activation[self.fires], kind="stable")
+        matched = (self.scores[self.fires] > 0)[order]
+        thirds = np.array_split(matched, 3)
+        return {
+            name: float(third.mean())
+            for name, third in zip(("weakest third", "middle third", "strongest third"), thirds, strict=True)
+        }
+
+
+def is_current(store: NeuroscopeStore, label: StoredLabel) -> bool:
+    """Whether a label's scores are of the contents that the store has now, and of the rule that the label has now."""
+    scores, about = label.scores or {}, store.about
+    harvest = {"published": about.published, "weights": about.weights, "corpus": about.corpus}
+    return scores.get("version") == VERSION and scores.get("harvest") == harvest
+
+
+def _is(unit: int, of: np.ndarray) -> np.ndarray:
+    return np.arange(len(of)) == unit
+
+
+def _with(found: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    return {"verdict": verdict.word, "because": verdict.because} | found
+
+
+def _numbers(found: Detection) -> dict[str, Any]:
+    estimates = {"AUC": found.auc, "precision": found.precision, "recall": found.recall}
+    if found.near_auc is not None:
+        estimates["AUC on near misses"] = found.near_auc
+    return {name: each.value for name, each in estimates.items()} | {
+        "intervals": {name: _interval(each) for name, each in estimates.items()}
+    }
+
+
+def _interval(estimate: Estimate) -> list[float]:
+    return [estimate.low, estimate.high]
