@@ -91,9 +91,10 @@ class LogOddsLabeller:
     """Finds the tokens that are more frequent where a unit fires than in the sample.
 
     Candidates are the token at which it fires, the one before it, and both together. Small tokens are parts of words,
-    so these are often endings or beginnings. The measure is the log-odds ratio with an informative Dirichlet prior, in
-    standard deviations (Monroe, Colaresi and Quinn 2008, *Fightin' Words*, section 3.5.1): frequent tokens need more
-    evidence, and tokens that were seen once do not win.
+    so these are often endings or beginnings. A candidate needs clear evidence: its log-odds ratio with an informative
+    Dirichlet prior must be large in standard deviations (Monroe, Colaresi and Quinn 2008, *Fightin' Words*, section
+    3.5.1), so that frequent tokens need more of it, and tokens that were seen once do not win. Of these, those with the
+    best balance (harmonic mean) of estimated precision and share of contexts are taken.
     """
 
     most: int = 5
@@ -104,7 +105,7 @@ class LogOddsLabeller:
     """At what share of its matches the unit fires at least, estimated from the firing rate."""
 
     def suggest(self, material: Material) -> Suggestion | None:
-        """The patterns with the clearest log-odds, each of which explains contexts that those before it do not."""
+        """The patterns with the best scores, each of which explains contexts that those before it do not."""
         firing = [set(patterns_at(context.tokens, context.focus)) for context in material.firing]
         everywhere = Counter(
             pattern
@@ -115,19 +116,16 @@ class LogOddsLabeller:
         total = sum(len(tokens) for tokens in material.background)
         if len(firing) < 2 or not total:
             return None
-        counts = Counter(pattern for own in firing for pattern in own)
-        found = {
-            pattern: log_odds(number, len(firing), everywhere[pattern], total)
-            for pattern, number in counts.items()
-            if number >= 2
-            and self._precision(number / len(firing), everywhere[pattern] / total, material)
-            >= self.least_precision
-        }
+        found = dict[Pattern, float]()
+        for pattern, number in Counter(pattern for own in firing for pattern in own).items():
+            precision = self._precision(number / len(firing), everywhere[pattern] / total, material)
+            deviations = log_odds(number, len(firing), everywhere[pattern], total)
+            if number >= 2 and precision >= self.least_precision and deviations >= self.least_deviations:
+                recall = number / len(firing)
+                found[pattern] = 2 * precision * recall / (precision + recall)
         chosen, left = list[Pattern](), list(firing)
         for pattern in sorted(found, key=lambda pattern: (-found[pattern], len(pattern), str(pattern))):
-            if found[pattern] < self.least_deviations or len(chosen) == self.most:
-                break
-            if sum(pattern in own for own in left) >= 2:
+            if len(chosen) < self.most and sum(pattern in own for own in left) >= 2:
                 chosen.append(pattern)
                 left = [own for own in left if pattern not in own]
         if not chosen:
@@ -137,7 +135,7 @@ class LogOddsLabeller:
         )
 
     def _precision(self, share_firing: float, share: float, material: Material) -> float:
-        return share_firing * material.firing_rate / share if share else 1.0
+        return min(1.0, share_firing * material.firing_rate / share) if share else 1.0
 
 
 def patterns_at(tokens: Sequence[str], place: int) -> Iterator[Pattern]:

@@ -13,7 +13,7 @@ Intervals are 95 % percentile intervals of a bootstrap over documents, because t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,10 +79,10 @@ def detect(
     estimates = [
         _estimate(statistic, seeds, *tables)
         for statistic, tables in (
-            (lambda own, other: _auc(own, other), (yes, quiet)),
-            (lambda own, other: _auc(own, other), (yes, misses)),
-            (lambda own, other: _share(own[..., matched], other[..., matched]), (yes, quiet)),
-            (lambda own, other: _share(own[..., matched], own[..., ~matched]), (yes, quiet)),
+            (_auc, (yes, quiet)),
+            (_auc, (yes, misses)),
+            (lambda own, other: _share(own[:, matched], other[:, matched]), (yes, quiet)),
+            (lambda own, other: _share(own[:, matched], own[:, ~matched]), (yes, quiet)),
         )
     ]
     # The groups of many different scores are too coarse for the number itself.
@@ -124,8 +124,8 @@ def _table(
 
 
 def _auc(
-    own: Float[np.ndarray, "*resample group"], other: Float[np.ndarray, "*resample group"]
-) -> Float[np.ndarray, " *resample"]:
+    own: Float[np.ndarray, "resample group"], other: Float[np.ndarray, "resample group"]
+) -> Float[np.ndarray, " resample"]:
     below = np.cumsum(other, axis=-1) - other
     better = (own * (below + other / 2)).sum(-1)
     with np.errstate(invalid="ignore"):
@@ -133,15 +133,19 @@ def _auc(
 
 
 def _share(
-    own: Float[np.ndarray, "*resample group"], other: Float[np.ndarray, "*resample group"]
-) -> Float[np.ndarray, " *resample"]:
+    own: Float[np.ndarray, "resample group"], rest: Float[np.ndarray, "resample other"]
+) -> Float[np.ndarray, " resample"]:
     with np.errstate(invalid="ignore"):
-        return own.sum(-1) / (own.sum(-1) + other.sum(-1))
+        return own.sum(-1) / (own.sum(-1) + rest.sum(-1))
 
 
-def _estimate(statistic, seeds: Sequence[int], *tables: Float[np.ndarray, "document group"]) -> Estimate:
-    value = float(statistic(*(table.sum(0) for table in tables)))
-    ends = []
+def _estimate(
+    statistic: Callable[..., Float[np.ndarray, " resample"]],
+    seeds: Sequence[int],
+    *tables: Float[np.ndarray, "document group"],
+) -> Estimate:
+    value = float(statistic(*(table.sum(0, keepdims=True) for table in tables))[0])
+    ends = list[tuple[float, float]]()
     for seed in seeds:
 
         def redrawn(rows: Int[np.ndarray, "resample document"]) -> Float[np.ndarray, " resample"]:
@@ -155,7 +159,8 @@ def _estimate(statistic, seeds: Sequence[int], *tables: Float[np.ndarray, "docum
         )
         finite = draws[np.isfinite(draws)]
         if len(finite):
-            ends.append(percentile_interval(finite))
+            low, high = percentile_interval(finite).tolist()
+            ends.append((low, high))
     if not ends:
         return Estimate(value, float("nan"), float("nan"))
-    return Estimate(value, float(min(low for low, _ in ends)), float(max(high for _, high in ends)))
+    return Estimate(value, min(low for low, _ in ends), max(high for _, high in ends))

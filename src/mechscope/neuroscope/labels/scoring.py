@@ -105,7 +105,7 @@ class Scorer:
         if self.options.threshold is not None:
             threshold = self.options.threshold
             rate = rate_above(self.store, address.site, address.unit, threshold)
-        found = self._header(rule) | {"threshold": threshold}
+        found = self._header(rule) | {"firing": {"threshold": threshold, "rate": rate}}
         if verdict := verdicts.verdict_on_unit(page.statistics, threshold, rate):
             return _with(found, verdict)
         others = null.similar_units(np.where(_is(address.unit, known.rates), rate, known.rates), address.unit)
@@ -125,7 +125,8 @@ class Scorer:
         )
         found |= _numbers(numbers) | {
             "recall by strength": test.recall_by_strength(),
-            "null": dataclasses.asdict(compared) | {"resolution": compared.resolution},
+            "null": dataclasses.asdict(compared)
+            | {"p_by_seed": list(compared.p_by_seed), "resolution": compared.resolution},
             "missed": counterexamples(
                 read, test.rows, test.fires & (test.scores <= 0), -test.activation, test.activation
             ),
@@ -138,11 +139,10 @@ class Scorer:
     def _header(self, rule: Rule) -> dict[str, Any]:
         about = self.store.about
         return {
-            "version": VERSION,
             "rule": {"kind": rule.kind, "text": rule.text},
             "harvest": {"published": about.published, "weights": about.weights, "corpus": about.corpus},
             "seeds": list(self.options.seeds),
-            "versions": versions(),
+            "made by": {"scores": VERSION} | versions(),
             "scored": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
 
@@ -231,10 +231,10 @@ class _Test:
 
 
 def is_current(store: NeuroscopeStore, label: StoredLabel) -> bool:
-    """Whether a label's scores are of the contents that the store has now, and of the rule that the label has now."""
+    """Whether a label's scores are of what the store has now: the harvest or the scoring may have changed since."""
     scores, about = label.scores or {}, store.about
     harvest = {"published": about.published, "weights": about.weights, "corpus": about.corpus}
-    return scores.get("version") == VERSION and scores.get("harvest") == harvest
+    return scores.get("harvest") == harvest and scores.get("made by", {}).get("scores") == VERSION
 
 
 def _is(unit: int, of: np.ndarray) -> np.ndarray:
