@@ -39,7 +39,7 @@ from mechscope.pages.text_template import fill_page
 from mechscope.runs.machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
-CHARACTERS = {"mini-gelu-4l": 200_000, "smollm2-135m": 40_000}
+CHARACTERS = {"mini-gelu-4l": 200_000, "smollm2-135m": 16_000}
 """Model → characters per shard. They are fewer than by default, so that this does not take an hour."""
 SHARDS = 4
 TOKENS = 10**9
@@ -71,7 +71,7 @@ class Cost:
     commit_seconds: float
     """CPU seconds for writing a state."""
     peak_bytes: int
-    """The most memory that the process held."""
+    """The most memory that the process held until the first shard was finished, which is what a worker needs."""
 
     @property
     def speed(self) -> float:
@@ -97,13 +97,19 @@ class Cost:
         digits = 10 ** (len(str(int(characters))) - 1)
         characters = math.ceil(characters / digits) * digits
         shards = math.ceil(TOKENS * self.characters_per_token / characters)
+        # The texts of a shard, and those of merged states, which hold the texts of more shards.
+        tokens = characters / self.characters_per_token
+        texts = min(self.most_text_bytes, self.text_bytes[0] * SHARDS / self.tokens * tokens)
+        levels = range(1, math.ceil(math.log2(shards)) + 1)
+        merged = [self.fixed_bytes + min(self.most_text_bytes, texts * 2**level) for level in levels]
         return Plan(
             hours=TOKENS / self.speed / 3600,
             shard_characters=characters,
             shards=shards,
             shard_minutes=characters / self.characters_per_token / self.speed / 60,
-            traffic=shards * self.most_bytes,
-            disk=math.ceil(math.log2(shards) + 2 * workers) * self.most_bytes,
+            traffic=round(shards * (self.fixed_bytes + texts)),
+            disk=round(2 * workers * (self.fixed_bytes + texts) + sum(merged)),
+            memory=3 * self.most_bytes,
             saturated=int(500_000 / self.characters_per_token / self.speed / self.driver_seconds),
         )
 
@@ -120,7 +126,9 @@ class Plan:
     traffic: int
     """Bytes that workers send to the driver."""
     disk: int
-    """Bytes in the work folder at most, if the first shard is the last one to be finished."""
+    """Bytes in the work folder: a merged state of every size, and two shards of every worker that wait for others."""
+    memory: int
+    """Bytes for the two halves and the whole of the largest merge."""
     saturated: int
     """With so many workers, the driver would be busy all the time if shards had the default size."""
 
@@ -140,7 +148,9 @@ def measure(model: str) -> Cost:
         dataclasses.replace(shards[0], documents=shards[0].documents[:2]),
     )
     start = time.process_time()
-    states = [harvest_shard(opened.model, opened.sites, settings, shard) for shard in shards]
+    states = [harvest_shard(opened.model, opened.sites, settings, shards[0])]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
+    states += [harvest_shard(opened.model, opened.sites, settings, shard) for shard in shards[1:]]
     seconds = time.process_time() - start
     merging, pairs = _timed(lambda: [merge(states[0], states[1]), merge(states[2], states[3])])
     whole = merge(*pairs)
@@ -166,8 +176,7 @@ def measure(model: str) -> Cost:
         receive_seconds=receiving,
         merge_seconds=merging / 2,
         commit_seconds=committing,
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        * (1024 if sys.platform == "linux" else 1),
+        peak_bytes=peak,
     )
 
 
@@ -206,7 +215,7 @@ def tables(costs: list[Cost]) -> dict[str, str]:
     measured = table(
         {
             "neurons": lambda c: f"{c.units:,}",
-            "tokens that were read": lambda c: f"{c.tokens:,}",
+            f"tokens that were read, in {SHARDS} shards": lambda c: f"{c.tokens:,}",
             "tokens per CPU second": lambda c: f"{c.speed:,.0f}",
             "characters per token": lambda c: f"{c.characters_per_token:.2f}",
             "state per neuron, without texts": lambda c: f"{c.fixed_bytes / c.units:,.0f} bytes",
@@ -217,7 +226,7 @@ def tables(costs: list[Cost]) -> dict[str, str]:
             "writing a state": lambda c: _time(c.commit_seconds),
             "merging two states": lambda c: _time(c.merge_seconds),
             "driver, per shard": lambda c: _time(c.driver_seconds),
-            "most memory of a process": lambda c: _size(c.peak_bytes),
+            "most memory of a worker": lambda c: _size(c.peak_bytes),
         }
     )
     planned = table(
@@ -231,7 +240,8 @@ def tables(costs: list[Cost]) -> dict[str, str]:
             ),
             "state at most": lambda c: _size(c.most_bytes),
             "sent to the driver": lambda c: _size(c.plan().traffic),
-            "work folder at most": lambda c: _size(c.plan().disk),
+            "work folder, about": lambda c: _size(c.plan().disk),
+            "memory of the driver while it merges": lambda c: _size(c.plan().memory),
             "driver is busy all the time, with the default shard, at": lambda c: (
                 f"{c.plan().saturated:,} workers"
             ),

@@ -42,6 +42,7 @@ PACKAGES = (
     "mechscope.feature_effects",
     "mechscope.scoreboard",
     "mechscope.labs",
+    "mechscope.problems",
     "mechscope.results",
     "mechscope.viz",
 )

@@ -8,6 +8,7 @@ from . import loading_from_pretrained as loading_from_pretrained
 from . import past_key_value_caching as past_key_value_caching
 from . import patching as patching
 from . import planted as planted
+from . import problems as problems
 from . import scoreboard as scoreboard
 from . import tasks as tasks
 from . import techniques as techniques

@@ -12,6 +12,7 @@ import pytest
 from mechscope.neuroscope import finished_harvest, plan, work_folder
 from mechscope.neuroscope.finished_harvest import read_harvest
 from mechscope.neuroscope.harvest import CorpusChangedError
+from mechscope.neuroscope.harvest_progress import HarvestProgress
 from mechscope.neuroscope.shards import Shard
 from mechscope.neuroscope.work_folder import WorkFolder
 from mechscope.storage.files import NotKeptError, write_atomically
@@ -26,7 +27,6 @@ def shuffled(seed: int, shards: Sequence[Shard]) -> list[Shard]:
 def test_shards_in_any_order_give_the_same_bytes(tmp_path: Path, whole: bytes) -> None:
     texts = write_texts(tmp_path / "texts")
     orders = [
-        InOrder(),
         InOrder(lambda shards: list(reversed(shards))),
         InOrder(lambda shards: shuffled(1, shards)),
         InOrder(lambda shards: shuffled(2, shards), at_once=4),
@@ -230,3 +230,11 @@ def test_bad_files_are_reported_and_an_empty_corpus_ends_before_the_model_is_loa
         small_harvest(tmp_path / "other", texts)
     with pytest.raises(ValueError, match="max_tokens must be a whole number of at least 1, not 0"):
         small_harvest(tmp_path / "other", texts, max_tokens=0)
+
+
+def test_tokens_are_shown_while_a_shard_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+    monkeypatch.setattr(HarvestProgress, "read_ahead", lambda progress, tokens: shown.append(tokens))
+    found = small_harvest(tmp_path / "work", write_texts(tmp_path / "texts", files=2))
+    assert len(shown) > 2
+    assert sum(shown) == found.finished.tokens

@@ -27,12 +27,27 @@ def test_the_total_is_guessed_and_never_less_than_what_was_read(capsys: pytest.C
     assert " tokens/s" in err
 
 
+def test_tokens_of_unfinished_shards_are_shown_and_not_counted_twice() -> None:
+    with HarvestProgress(1000, None, True) as progress:
+        for tokens in (20, 30, 15):
+            progress.read_ahead(tokens)
+        assert (progress.bar.n, progress.tokens) == (65, 0)
+        # Fifty of these were those of a shard that is finished now. The worker of the other one dies.
+        progress.add(50, 100)
+        assert (progress.bar.n, progress.tokens, progress.ahead) == (65, 50, 15)
+        progress.read_ahead(-15)
+        assert (progress.bar.n, progress.ahead) == (50, 0)
+
+
 def test_the_total_is_at_most_what_is_wanted() -> None:
     with HarvestProgress(1000, 200, False) as progress:
         progress.add(50, 100)
         assert (progress.hidden, progress.bar.total) == (True, 200)
         progress.add(50, 400)
         assert progress.bar.total == 200
+    with HarvestProgress(1000, 200, False) as progress:
+        progress.read_ahead(230)
+        assert progress.bar.total == 230
     with HarvestProgress(None, None, None) as progress:
         progress.add(50, 100)
         assert progress.bar.total is None

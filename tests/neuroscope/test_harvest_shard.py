@@ -7,21 +7,26 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-
-from mechscope.neuroscope.bins import bin_edges
-from mechscope.neuroscope.settings import HarvestSettings
-from mechscope.neuroscope.shards import Shard
-from mechscope.neuroscope.state import Extremes, HarvestState
 from tests.neuroscope.brute_force import Found, contexts, counted
 from tests.neuroscope.harvests import (
     SETTINGS,
     Chosen,
+    Digits,
     harvest_all,
     model,
     random_shards,
     random_site,
     read_all,
 )
+
+from mechscope.model.encoder import HookedEncoder
+from mechscope.neuroscope.bins import bin_edges
+from mechscope.neuroscope.harvest_shard import harvest_shard
+from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.shards import Shard
+from mechscope.neuroscope.sinks import calibrated
+from mechscope.neuroscope.sites import find_sites
+from mechscope.neuroscope.state import Extremes, HarvestState
 
 
 def kept(extremes: Extremes, unit: int) -> list[Found]:
@@ -169,3 +174,41 @@ def test_settings_without_limits_are_refused() -> None:
     with pytest.raises(ValueError, match="limits for 3 blocks, but custom has 1"):
         settings = dataclasses.replace(SETTINGS, massive_limits=(1.0, None, 2.0))
         harvest_all(model(), [random_site(1, signed=True)], settings, random_shards(1, 2))
+
+
+class EncoderTokens(Digits):
+    """Digits between a 1 that begins texts and a 2 that ends them."""
+
+    cls_token_id, sep_token_id, pad_token_id, bos_token_id = 1, 2, 0, None
+    all_special_ids = (0, 1, 2)
+
+
+def test_encoders_are_harvested_between_their_special_tokens() -> None:
+    cfg = {
+        "n_layers": 2,
+        "d_model": 8,
+        "n_ctx": 10,
+        "d_head": 4,
+        "d_vocab": 20,
+        "d_mlp": 12,
+        "act_fn": "gelu",
+    }
+    encoder = HookedEncoder({**cfg, "attention_dir": "bidirectional", "seed": 0})
+    encoder.tokenizer = EncoderTokens()
+    words = [3 + number % 15 for number in range(17)]
+    shard = Shard(0, (("long", " ".join(map(str, words))), ("short", "5 6 7")))
+    settings = calibrated(encoder, HarvestSettings(), shard)
+    state = harvest_shard(encoder, find_sites(encoder, ["mlp", "attn.entropy"]), settings, shard)
+    # Of ten tokens, CLS and SEP leave room for eight: sequences of 8, 8 and 1 words, and of 3.
+    assert (state.sequences_read, state.tokens) == (4, 28)
+    assert {(site.tokens, site.left_out) for site in state.sites.values()} == {(20, 8)}
+    # The last text is padded in its batch; its activations are those of the text alone.
+    (kept_sequence,) = (
+        one for one in state.sequences.ids.tolist() if len(state.sequences.tokens_of(one)) == 5
+    )
+    _, cache = encoder.run_with_cache(state.sequences.tokens_of(kept_sequence)[None].long())
+    top = state.sites["mlp1"].top
+    for unit, rank in (top.sequence == kept_sequence).nonzero().tolist():
+        position = int(top.position[unit, rank])
+        expected = float(cache["blocks.1.mlp.hook_post"][0, position, unit])
+        assert float(top.value[unit, rank]) == pytest.approx(expected, abs=1e-5)

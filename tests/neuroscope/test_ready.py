@@ -10,7 +10,7 @@ from mechscope.dictionaries.sources.models import model_checksum
 from mechscope.neuroscope import folders
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
-from mechscope.neuroscope.ready import PACKAGED_MODEL, finish_store, main, make_store, ready_models
+from mechscope.neuroscope.ready import PACKAGED_MODEL, OwnSource, finish_store, main, make_store, ready_models
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.store import NeuroscopeStore
 from tests.neuroscope import stores
@@ -33,6 +33,14 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
             "attn0.norm",
         ]
         assert store.labels.all() == ()
+
+
+def test_the_packaged_store_has_no_text_but_our_own():
+    names = [document.name for document in OwnSource().documents()]
+    assert "neuroscope/ready.py" in names
+    assert all(name.partition(",")[0].endswith(".py") and not name.startswith("/") for name in names)
+    with NeuroscopeStore(FOLDER) as store:
+        assert store.about.corpus.startswith("mechscope's own source code, version ")
 
 
 def test_the_packaged_store_is_of_the_weights_that_are_bundled():

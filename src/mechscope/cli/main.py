@@ -115,6 +115,7 @@ def _dispatch(command: Command) -> int:
         Models,
         Neuroscope,
         Notebook,
+        Problems,
         Replications,
         Run,
         Sae,
@@ -176,6 +177,10 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.neuroscope import neuroscope
 
         return neuroscope(command)
+    if isinstance(command, Problems):
+        from mechscope.cli.problems import problems
+
+        return problems(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

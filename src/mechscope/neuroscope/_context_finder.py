@@ -22,6 +22,8 @@ from mechscope.neuroscope.state import Extremes
 if TYPE_CHECKING:
     from mechscope.neuroscope.settings import HarvestSettings
 
+ACTIVATIONS_AT_ONCE = 2**22
+"""The most activations of candidates' sequences that are in memory at once."""
 LARGEST = float(np.finfo(np.float16).max)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -53,7 +55,7 @@ def context_keys(tokens: np.ndarray, same: int) -> np.ndarray:
     keys = np.zeros(ids.shape, dtype=np.uint64)
     for back in reversed(range(same)):
         shifted = np.zeros_like(ids)
-        shifted[:, back:] = ids[:, : max(ids.shape[1] - back, 0)]
+        shifted[:, back:] = ids[:, : max(0, ids.shape[1] - back)]
         keys = (keys ^ shifted) * _MULTIPLIER
         keys ^= keys >> np.uint64(29)
     return keys.view(np.int64)
@@ -72,11 +74,13 @@ class ContextFinder:
     ) -> None:
         self.settings, self.ranks, self.sign = settings, ranks, sign
         self.best = Extremes.empty(units, ranks, settings.window)
-        smallest = np.nextafter(np.float32(0), np.float32(1)) if one_sided else np.finfo(np.float32).min
+        smallest = np.finfo(np.float32).tiny if one_sided else np.finfo(np.float32).min
         self.floor = np.float32(smallest)
         self.threshold = np.full(units, self.floor, dtype=np.float32)
         """What an activation, times the sign, must reach to become a candidate."""
-        self.waiting: dict[str, np.ndarray] | None = None
+        self.waiting = list[dict[str, np.ndarray]]()
+        self.n_waiting = 0
+        self.most_waiting = 4 * units
 
     def offer(self, values: Tensor, counts: Tensor, peaks: np.ndarray, rows: Rows) -> None:
         """Look for candidates in a batch.
@@ -88,13 +92,19 @@ class ContextFinder:
                 are none.
         """
         row, unit = np.nonzero((peaks >= self.threshold) & (peaks == rows.best_in_document(peaks)))
-        if not len(row):
-            return
-        at_rows, at_units = torch.from_numpy(row), torch.from_numpy(unit)
-        columns = values.transpose(1, 2)[at_rows.to(values.device), at_units.to(values.device)].cpu().numpy()
+        step = max(1, ACTIVATIONS_AT_ONCE // values.shape[1])
+        for start in range(0, len(row), step):
+            some = slice(start, start + step)
+            self._take(values, counts, peaks, rows, row[some], unit[some])
+
+    def _take(
+        self, values: Tensor, counts: Tensor, peaks: np.ndarray, rows: Rows, row: np.ndarray, unit: np.ndarray
+    ) -> None:
+        at_rows, at_units = (torch.from_numpy(index).to(values.device) for index in (row, unit))
+        columns = values.transpose(1, 2)[at_rows, at_units].cpu().numpy()
         signed = np.where(counts.cpu().numpy()[row], columns * np.float32(self.sign), -np.inf)
         position = signed.argmax(1)
-        self._wait(
+        self._add(
             {
                 "unit": unit,
                 "document": rows.documents[row],
@@ -106,11 +116,15 @@ class ContextFinder:
             }
         )
 
-    def settle(self) -> None:
-        """Add the candidates to the best contexts; every document that has been offered must be complete."""
-        waiting, self.waiting = self.waiting, None
-        if waiting is None:
+    def settle(self, *, last: bool = False) -> None:
+        """Add the candidates to the best contexts, if there are many of them or it is the last time.
+
+        Every document that has been offered must be complete.
+        """
+        if not self.waiting or not (last or self.n_waiting >= self.most_waiting):
             return
+        waiting = self._one_per_document()
+        self.waiting, self.n_waiting = [], 0
         units, first, count = np.unique(waiting["unit"], return_index=True, return_counts=True)
         # One row per unit that has candidates, and as many columns as the one with the most has.
         row = np.repeat(np.arange(len(units)), count)
@@ -120,22 +134,29 @@ class ContextFinder:
             getattr(new, name).numpy()[row, column] = waiting[name]
         best = best_of([rows_of(self.best, units), new], self.ranks, self.sign)
         set_rows(self.best, units, best)
-        last = best.value[:, -1].numpy() * np.float32(self.sign)
+        worst = best.value[:, -1].numpy() * np.float32(self.sign)
         full = best.sequence[:, -1].numpy() >= 0
-        self.threshold[units] = np.where(full, np.maximum(last, self.floor), self.floor)
+        self.threshold[units] = np.where(full, np.maximum(worst, self.floor), self.floor)
 
-    def _wait(self, new: dict[str, np.ndarray]) -> None:
-        """Add candidates, and keep one per unit and document."""
-        if self.waiting is not None:
-            new = {name: np.concatenate([found, new[name]]) for name, found in self.waiting.items()}
+    def _add(self, new: dict[str, np.ndarray]) -> None:
+        self.waiting.append(new)
+        self.n_waiting += len(new["unit"])
+        # A long document gives candidates in many batches.
+        if self.n_waiting >= 4 * self.most_waiting and len(self.waiting) > 1:
+            self.waiting = [self._one_per_document()]
+            self.n_waiting = len(self.waiting[0]["unit"])
+
+    def _one_per_document(self) -> dict[str, np.ndarray]:
+        """The best candidate per unit and document, in the order of the units."""
+        found = {name: np.concatenate([each[name] for each in self.waiting]) for name in self.waiting[0]}
         order = np.lexsort((
-            new["position"], new["sequence"], -self.sign * new["value"], new["document"], new["unit"],
+            found["position"], found["sequence"], -self.sign * found["value"], found["document"], found["unit"],
         ))  # fmt: skip
-        unit, document = new["unit"][order], new["document"][order]
+        unit, document = found["unit"][order], found["document"][order]
         is_first = np.ones(len(order), dtype=bool)
         is_first[1:] = (unit[1:] != unit[:-1]) | (document[1:] != document[:-1])
         chosen = order[is_first]
-        self.waiting = {name: found[chosen] for name, found in new.items()}
+        return {name: each[chosen] for name, each in found.items()}
 
     def _windows(self, columns: np.ndarray, position: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         places = position[:, None] + np.arange(-self.settings.before, self.settings.after + 1)

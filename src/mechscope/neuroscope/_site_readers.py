@@ -17,6 +17,7 @@ from mechscope.dictionaries.head import head_read, head_written, read_part
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.model.sites import Site as Place
+from mechscope.model.transformer import HookedTransformer
 from mechscope.neuroscope.sites import Site
 from mechscope.reading import open_safetensors
 from mechscope.techniques._folded_weights import write_weight, written
@@ -46,8 +47,12 @@ class Neurons(Site):
     def read(self, activations: Mapping[str, Tensor]) -> Tensor:
         return at_least_float32(activations[self.hook])
 
-    def output_weights(self) -> Tensor:
-        return written(self.model, self.number, "mlp", self.model.blocks[self.number].mlp.W_out)
+    def output_weights(self) -> Tensor | None:
+        model = self.model
+        if not isinstance(model, HookedTransformer):
+            # An encoder normalizes after every block.
+            return None
+        return written(model, self.number, "mlp", model.blocks[self.number].mlp.W_out)
 
 
 class Heads(Site):
@@ -200,6 +205,8 @@ def _in_residual(
     model: AnyModel, hook: str, weights: Float[Tensor, "unit width"], head: int | None
 ) -> Float[Tensor, "unit d_model"] | None:
     """What vectors at a hook point add to the residual stream; None if the point does not write there linearly."""
+    if not isinstance(model, HookedTransformer):
+        return None
     try:
         place = Place.of(hook)
     except ValueError:

@@ -28,7 +28,7 @@ def referred(sites: Iterable[SiteState], sample: np.ndarray) -> np.ndarray:
 
 
 def select_sequences(
-    ids: np.ndarray, tokens: Sequence[np.ndarray], documents: Sequence[str], kept: np.ndarray
+    ids: np.ndarray, tokens: Sequence[np.ndarray], documents: list[str], kept: np.ndarray
 ) -> Sequences:
     """Those of some sequences that are kept.
 

@@ -8,8 +8,6 @@ bits of its mantissa, and so it names the bin.
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import torch
 from jaxtyping import Int
@@ -53,4 +51,4 @@ def counts_by_bin(by_code: Int[Tensor, "unit code"]) -> Int[Tensor, "unit bin"]:
     """Counts of the bins from counts of the first bytes."""
     bins = torch.from_numpy(bin_of_code()).to(by_code.device)
     counts = by_code.new_zeros(len(by_code), N_BINS)
-    return cast("Tensor", counts.index_add_(1, bins, by_code))
+    return counts.index_add_(1, bins, by_code)

@@ -97,7 +97,8 @@ def finish_harvest(
     """
     characters = about_how_many_characters(prepared.corpus)
     with HarvestProgress(characters, prepared.max_tokens, progress) as bar:
-        call = EngineCall(prepared.plan, prepared.opened, report or (log.warning if bar.hidden else bar.say))
+        say = report or (log.warning if bar.hidden else bar.say)
+        call = EngineCall(prepared.plan, prepared.opened, say, bar.read_ahead)
         # Only the engine knows whether this process needs the model any longer.
         prepared.opened = None
         finished = _Run(prepared, bar, call).with_engine(engine or Local())

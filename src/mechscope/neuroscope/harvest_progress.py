@@ -21,7 +21,7 @@ class HarvestProgress:
 
     def __init__(self, characters: int | None, max_tokens: int | None, show: bool | None) -> None:
         self.characters, self.max_tokens = characters, max_tokens
-        self.tokens = self.read = 0
+        self.tokens = self.characters_read = self.ahead = 0
         # None leaves it to tqdm, which looks whether this is a terminal.
         self.bar = tqdm(
             desc="harvest",
@@ -46,7 +46,7 @@ class HarvestProgress:
             before: whether an earlier run harvested it, so that it says nothing about the speed.
         """
         self.tokens += tokens
-        self.read += characters
+        self.characters_read += characters
         self.bar.total = total = self._total()
         if before and not self.hidden:
             # What is done already says nothing about the speed.
@@ -54,9 +54,19 @@ class HarvestProgress:
             self.bar.n += tokens
             self.bar.refresh()
         else:
-            self.bar.update(tokens)
+            known = min(tokens, self.ahead)
+            self.ahead -= known
+            self.bar.update(tokens - known)
         if reporter := progress_reporter():
             reporter.step("harvest", self.tokens, total or 0)
+
+    def read_ahead(self, tokens: int) -> None:
+        """Show tokens of shards that are not finished; a negative number takes back what a lost worker has read."""
+        self.ahead += tokens
+        if self.bar.total is not None:
+            # A shard is read to its end, even if that is beyond where the harvest stops.
+            self.bar.total = max(self.bar.total, self.tokens + self.ahead)
+        self.bar.update(tokens)
 
     @property
     def hidden(self) -> bool:
@@ -69,7 +79,7 @@ class HarvestProgress:
 
     def _total(self) -> int | None:
         """About how many tokens there will be, judged by those of the characters that were read so far."""
-        if self.characters is None or not self.read:
+        if self.characters is None or not self.characters_read:
             return self.max_tokens
-        whole = max(round(self.tokens * self.characters / self.read), self.tokens)
+        whole = max(round(self.tokens * self.characters / self.characters_read), self.tokens)
         return whole if self.max_tokens is None else min(whole, max(self.max_tokens, self.tokens))

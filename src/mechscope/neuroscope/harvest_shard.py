@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from mechscope.neuroscope._context_finder import ContextFinder, Rows, rows_of_ba
 from mechscope.neuroscope._tally import Tally, Workspace
 from mechscope.neuroscope._texts import drawn, referred, select_sequences
 from mechscope.neuroscope.sequences import Cutter, in_batches
-from mechscope.neuroscope.site_reader import SiteReader, fixed_threads
+from mechscope.neuroscope.site_reader import SiteReader, steady_arithmetic
 from mechscope.neuroscope.state import SEQUENCES_PER_SHARD, HarvestState, SiteState
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mechscope.neuroscope.shards import Shard
     from mechscope.neuroscope.sites import AnyModel, Site
 
-BATCHES_TOGETHER = 2
+BATCHES_TOGETHER = 4
 """Documents are read in groups that fill about so many batches. Within a group, sequences of similar lengths are read
 together."""
 
@@ -55,12 +55,13 @@ class _SiteHarvest:
         if self.low is not None and troughs is not None:
             self.low.offer(values, counts, -troughs, rows)
 
-    def settle(self) -> None:
-        self.top.settle()
+    def settle(self, *, last: bool = False) -> None:
+        self.top.settle(last=last)
         if self.low is not None:
-            self.low.settle()
+            self.low.settle(last=last)
 
     def state(self) -> SiteState:
+        self.settle(last=True)
         tally = self.tally
         return SiteState(
             tokens=tally.tokens,
@@ -76,7 +77,11 @@ class _SiteHarvest:
 
 
 def harvest_shard(
-    model: AnyModel, sites: Sequence[Site], settings: HarvestSettings, shard: Shard
+    model: AnyModel,
+    sites: Sequence[Site],
+    settings: HarvestSettings,
+    shard: Shard,
+    tokens_read: Callable[[int], object] = lambda tokens: None,
 ) -> HarvestState:
     """The state of one shard.
 
@@ -86,15 +91,16 @@ def harvest_shard(
     Args:
         sites: from `find_sites`.
         settings: with `massive_limits`, unless sinks are not left out; see `sinks.calibrated`.
+        tokens_read: is told, after every batch, how many tokens it had.
 
     Raises:
         ValueError: for a model without a tokenizer, settings without limits, or more sequences than a shard can have.
     """
     reader, cutter = SiteReader(model, sites, settings), Cutter(model, settings)
-    device, workspace = torch.device(model.cfg.device), Workspace()
+    device, workspace = torch.device(model.cfg.device or "cpu"), Workspace()
     harvests = {site.name: _SiteHarvest(site, settings, device, workspace) for site in sites}
     text, first_id = _Text(), shard.index * SEQUENCES_PER_SHARD
-    with fixed_threads(settings.threads):
+    with steady_arithmetic(settings.threads):
         for start in _groups(cutter, shard, settings, text):
             for batch in in_batches(text.sequences[start:], settings.batch_size):
                 numbers = [start + number for number in batch.numbers]
@@ -112,6 +118,7 @@ def harvest_shard(
                         values, counts, real, rows
                     ),
                 )
+                tokens_read(real)
             for harvest in harvests.values():
                 harvest.settle()
     found = {name: harvest.state() for name, harvest in harvests.items()}

@@ -11,18 +11,30 @@ out, unless they are named.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from mechscope.neuroscope.connections import FILE
+from mechscope.neuroscope.corpus import Corpus
+from mechscope.neuroscope.corpus.documents import Document, cut_into_documents
+from mechscope.neuroscope.corpus.opening import Report
 from mechscope.neuroscope.folders import READY, store_folder
 from mechscope.neuroscope.harvest import harvest
 from mechscope.neuroscope.publish import publish
 from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.reading import read_text
 from mechscope.recipes.registry import MODULES
 from mechscope.storage.files import replacing_folder
+
+
+def _ignore(problem: str) -> None:
+    """A report that nobody reads."""
+
 
 PACKAGED_MODEL = "mini-gelu-1l"
 """The model whose store comes with the package."""
@@ -33,15 +45,40 @@ TOKENS = 300_000
 """About how many tokens each model reads."""
 
 
+class OwnSource(Corpus):
+    """The source code of mechscope, so that the package contains no text of others."""
+
+    def __init__(self) -> None:
+        super().__init__(("mechscope's own source code",))
+
+    @property
+    def description(self) -> str:
+        return f"{self.names[0]}, version {version('mechscope')}"
+
+    def documents(self, report: Report = _ignore) -> Iterator[Document]:
+        package = Path(__file__).parents[1]
+        names = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]
+        # In the order of a hash, the beginning is a fair sample of the whole.
+        for name in sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()):
+            yield from cut_into_documents(name, read_text(package / name))
+
+    def check(self) -> None:
+        """There is always text."""
+
+
 def ready_models() -> list[str]:
     """The bundled models that were trained on source code."""
     return [name for name, module in MODULES.items() if module == "mechscope.recipes.family"]
 
 
 def make_store(
-    model: str, folder: Path, settings: HarvestSettings | None = None, max_tokens: int = TOKENS
+    model: str,
+    folder: Path,
+    settings: HarvestSettings | None = None,
+    max_tokens: int = TOKENS,
+    corpus: str | Corpus = "library",
 ) -> Path:
-    """Harvest the standard library with all neurons and heads of a bundled model, and publish it.
+    """Harvest a corpus with all neurons and heads of a bundled model, and publish it.
 
     Args:
         folder: the folder of the store.
@@ -56,7 +93,7 @@ def make_store(
             model,
             Path(temporary) / "work",
             sites=sites,
-            corpus="library",
+            corpus=corpus,
             settings=settings,
             max_tokens=max_tokens,
             device="cpu",
@@ -96,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{', '.join(unknown)}: give some of {', '.join(ready_models())}.")
     if options.packaged:
         with replacing_folder(READY / PACKAGED_MODEL) as new:
-            make_store(PACKAGED_MODEL, new, PACKAGED, options.tokens)
+            make_store(PACKAGED_MODEL, new, PACKAGED, options.tokens, OwnSource())
         _say(f"{READY / PACKAGED_MODEL}")
         return
     for model in options.models or ready_models():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mechscope.main_memory import main_memory
 from mechscope.neuroscope.sequences import in_batches
-from mechscope.neuroscope.site_reader import SiteReader, fixed_threads
+from mechscope.neuroscope.site_reader import SiteReader, steady_arithmetic
 from mechscope.neuroscope.sites import Site
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _fill(
     counts: dict[str, Tensor],
 ) -> None:
     starts = sample.starts
-    with fixed_threads(settings.threads):
+    with steady_arithmetic(settings.threads):
         for batch in in_batches(sample.tokens, settings.batch_size):
             lengths = [len(sample.tokens[number]) for number in batch.numbers]
             rows = torch.cat(

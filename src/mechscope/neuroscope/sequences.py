@@ -47,19 +47,20 @@ class Cutter:
             raise ValueError(f"{name} has no tokenizer, so it cannot read text: choose another model.")
         self.tokenizer = tokenizer
         if isinstance(model, HookedEncoder):
-            self.front, self.back = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+            front, back = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
         else:
             begins = model.cfg.default_prepend_bos and tokenizer.bos_token_id is not None
-            self.front, self.back = [tokenizer.bos_token_id] if begins else [], list[int]()
+            front, back = [tokenizer.bos_token_id] if begins else [], list[int]()
+        self.front, self.back = np.array(front, dtype=np.int64), np.array(back, dtype=np.int64)
         self.width = min(settings.context, model.cfg.n_ctx) - len(self.front) - len(self.back)
         if self.width < 1:
             raise ValueError(f"context is {settings.context}, which leaves no room for text.")
 
     def sequences(self, text: str) -> list[np.ndarray]:
         """The sequences of a text; none for a text without tokens."""
-        ids = text_ids(self.tokenizer, text)
+        ids = np.array(text_ids(self.tokenizer, text), dtype=np.int64)
         return [
-            np.array([*self.front, *ids[start : start + self.width], *self.back], dtype=np.int64)
+            np.concatenate([self.front, ids[start : start + self.width], self.back])
             for start in range(0, len(ids), self.width)
         ]
 
@@ -69,8 +70,9 @@ def in_batches(sequences: Sequence[np.ndarray], batch_size: int) -> Iterator[Bat
     order = sorted(range(len(sequences)), key=lambda number: -len(sequences[number]))
     for start in range(0, len(order), batch_size):
         numbers = order[start : start + batch_size]
-        lengths = torch.tensor([len(sequences[number]) for number in numbers])
-        tokens = torch.zeros(len(numbers), int(lengths[0]), dtype=torch.long)
+        lengths = np.array([len(sequences[number]) for number in numbers])
+        tokens = np.zeros((len(numbers), lengths[0]), dtype=np.int64)
         for row, number in enumerate(numbers):
-            tokens[row, : len(sequences[number])] = torch.from_numpy(sequences[number])
-        yield Batch(tuple(numbers), tokens, torch.arange(tokens.shape[1]) < lengths[:, None])
+            tokens[row, : lengths[row]] = sequences[number]
+        real = np.arange(lengths[0]) < lengths[:, None]
+        yield Batch(tuple(numbers), torch.from_numpy(tokens), torch.from_numpy(real))

@@ -35,7 +35,7 @@ class HarvestSettings(Settings):
     """How many activations are kept after that token."""
     same: Annotated[int, Range(least=1, most=1000)] = 8
     """Two contexts are duplicates if their last so many tokens, up to the one that they were chosen for, are equal."""
-    batch_size: PositiveInt = 16
+    batch_size: PositiveInt = 64
     """How many sequences the model reads at once."""
     threads: Annotated[int, Range(least=1, most=1024)] = 1
     """How many threads compute. Their number changes the last digits, so all workers use the same."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from mechscope.model.massive_activations import SAMPLE, length_limit
 from mechscope.model.precision import at_least_float32
 from mechscope.neuroscope.sequences import Cutter, in_batches
-from mechscope.neuroscope.site_reader import SiteReader, fixed_threads
+from mechscope.neuroscope.site_reader import SiteReader, steady_arithmetic
 from mechscope.neuroscope.sites import Site
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def calibrated(model: AnyModel, settings: HarvestSettings, shard: Shard) -> Harv
         assert isinstance(site, _BeforeBlock)
         residuals[site.number].append(values[counts].norm(dim=-1))
 
-    with fixed_threads(settings.threads):
+    with steady_arithmetic(settings.threads):
         for batch in in_batches(sequences, settings.batch_size):
             reader.read(batch, receive)
     if not residuals[0] or not sum(map(len, residuals[0])):

@@ -36,12 +36,15 @@ class SiteReader:
         settings: `leave_out_sinks` needs `massive_limits`, one per block.
 
     Raises:
+        KeyError: for a site with a hook point that the model does not have.
         ValueError: if the limits are missing, or are those of a model with another number of blocks.
     """
 
     def __init__(self, model: AnyModel, sites: Sequence[Site], settings: HarvestSettings) -> None:
         self.model, self.sites, self.settings = model, sites, settings
         self.limits = _limits(model, settings)
+        for name in {name for site in sites for name in site.hooks}:
+            model.match_hook_names(name)
         special: Any = getattr(model.tokenizer, "all_special_ids", ())
         self.special = torch.tensor(sorted({int(token) for token in special}), dtype=torch.long)
 
@@ -107,25 +110,31 @@ def _start_of(block: int) -> str:
 
 
 @contextmanager
-def fixed_threads(threads: int) -> Generator[None]:
-    """Compute with so many threads inside a `with` block."""
-    before = torch.get_num_threads()
+def steady_arithmetic(threads: int) -> Generator[None]:
+    """Compute with so many threads inside a `with` block, and treat numbers below 1.2e-38 as 0.
+
+    Such numbers arise when small activations are raised to the fourth power; processors take a hundred times as long
+    for them.
+    """
+    before, flushed = torch.get_num_threads(), not bool(torch.tensor(1e-38) * 0.1)
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(flushed)
 
 
 @contextmanager
 def _listening(model: AnyModel, *groups: Mapping[str, Callable[..., None]]) -> Generator[None]:
     """Add listeners that only read; at the same point, those of the first group come first."""
     with hook_scope(model) as scope:
+        # model.add_hook also looks names up, which takes longer than a small model's pass.
         added = [
-            pair
+            (point, point.add_hook(hook, reads_only=True, scope=scope))
             for group in groups
-            for name, hook in group.items()
-            for pair in model.add_hook(name, hook, reads_only=True, scope=scope)
+            for point, hook in ((model.hook_dict[name], hook) for name, hook in group.items())
         ]
         try:
             yield

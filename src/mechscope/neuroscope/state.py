@@ -208,9 +208,10 @@ class HarvestState:
         head = json.loads(bytes(tensors["head"].numpy()))
         sites = dict[str, SiteState]()
         for number, (name, counts) in enumerate(head["sites"].items()):
+            parts: dict[str, Any] = {part: tensors[f"{number}.{part}"] for part in _OF_SITES}
             sites[name] = SiteState(
                 **counts,
-                **{part: tensors[f"{number}.{part}"] for part in _OF_SITES},
+                **parts,
                 top=_extremes(tensors, f"{number}.top"),
                 low=_extremes(tensors, f"{number}.low") if f"{number}.low.value" in tensors else None,
             )
@@ -253,5 +254,4 @@ def _bytes(text: str) -> Tensor:
 
 
 def _extremes(tensors: Mapping[str, Tensor], prefix: str) -> Extremes:
-    parts: dict[str, Any] = {name: tensors[f"{prefix}.{name}"] for name in _OF_EXTREMES}
-    return Extremes(**parts)
+    return Extremes(**{name: tensors[f"{prefix}.{name}"] for name in _OF_EXTREMES})

@@ -60,6 +60,7 @@ class ThreadWorkers:
             try:
                 shard: Shard = pipe.recv()
                 taken.append(shard.index)
+                pipe.send(7)
                 if self.dies.get(shard.index, 0):
                     self.dies[shard.index] -= 1
                     pipe.close()

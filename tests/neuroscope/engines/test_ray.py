@@ -240,6 +240,6 @@ def test_two_workers_of_a_real_cluster_one_of_which_is_killed(tmp_path: Path, wh
 def test_an_address_without_a_cluster_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(
-        ConnectionError, match=r"there is no Ray cluster at 'auto'.*`ray start --head` starts one"
+        ConnectionError, match=r"there is no Ray cluster at 'auto'.*`ray start --head` starts one and prints"
     ):
         small_harvest(tmp_path / "work", write_texts(tmp_path / "texts", files=1), engine=Ray(1, "auto"))

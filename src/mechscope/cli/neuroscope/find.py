@@ -1,4 +1,4 @@
-"""`mechscope neuroscope search`, `units` and `fire`: find units by text, by a statistic, and by what a text does."""
+"""`mechscope neuroscope search`, `units` and `fire`: find units by words, by a statistic, and by a text of your own."""
 
 from __future__ import annotations
 

@@ -36,6 +36,9 @@ class EngineCall:
     memory is free."""
     say: Callable[[str], None]
     """Is told of lost workers, in a sentence."""
+    tokens_read: Callable[[int], object] = lambda tokens: None
+    """Is told of tokens of shards that are not finished yet, by engines that can; of a negative number if a shard must
+    be read again."""
 
 
 class Engine(Protocol):

@@ -16,4 +16,4 @@ class Local:
         """Harvest the shards in order."""
         worker = ShardWorker(call.plan, call.opened)
         for shard in shards:
-            yield Done(shard.index, shard.id, worker.harvest(shard))
+            yield Done(shard.index, shard.id, worker.harvest(shard, call.tokens_read))

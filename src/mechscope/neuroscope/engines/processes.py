@@ -37,6 +37,8 @@ class _Worker:
     pipe: Connection
     shards: deque[Shard] = field(default_factory=deque[Shard])
     """What it has been given and has not finished, in order."""
+    read: int = 0
+    """How many tokens of the first of them it has read, as far as it has said."""
 
 
 class Processes:
@@ -69,8 +71,11 @@ class Processes:
                 ready = wait([worker.pipe for worker in workers])
                 for worker in [worker for worker in workers if worker.pipe in ready]:
                     answer = _answer(worker)
-                    if isinstance(answer, HarvestState):
-                        shard = worker.shards.popleft()
+                    if isinstance(answer, int):
+                        worker.read += answer
+                        call.tokens_read(answer)
+                    elif isinstance(answer, HarvestState):
+                        shard, worker.read = worker.shards.popleft(), 0
                         yield Done(shard.index, shard.id, answer)
                     elif answer is not None:
                         raise WorkerError(answer)
@@ -118,18 +123,19 @@ def _start(context: Any, plan: HarvestPlan) -> _Worker:
     return _Worker(process, here)
 
 
-def _answer(worker: _Worker) -> HarvestState | str | None:
-    """A state, or what went wrong in a worker, or None if it has died."""
+def _answer(worker: _Worker) -> HarvestState | int | str | None:
+    """A state, or a number of tokens that were read, or what went wrong in a worker, or None if it has died."""
     try:
-        found: bytes | str = worker.pipe.recv()
+        found: bytes | int | str = worker.pipe.recv()
     except (EOFError, OSError):
         return None
-    return found if isinstance(found, str) else HarvestState.from_bytes(found)
+    return HarvestState.from_bytes(found) if isinstance(found, bytes) else found
 
 
 def _take_back(worker: _Worker, again: deque[Shard], tries: Counter[int], call: EngineCall) -> None:
     worker.process.join()
     worker.pipe.close()
+    call.tokens_read(-worker.read)
     if not worker.shards:
         return
     # The others were only waiting.
@@ -154,7 +160,7 @@ def _work(plan: HarvestPlan, pipe: Connection) -> None:
     try:
         worker = ShardWorker(plan)
         while (shard := waiting.get()) is not None:
-            pipe.send(worker.harvest(shard).to_bytes())
+            pipe.send(worker.harvest(shard, pipe.send).to_bytes())
     except Exception as error:
         pipe.send(f"a worker failed{failure(error, opening=worker is None)}")
 

@@ -230,7 +230,8 @@ def _connected(ray: Any, address: str | None, workers: int | None, threads: int)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise ConnectionError(
-                f"there is no Ray cluster at {address!r} ({reason}). `ray start --head` starts one, and says its address."
+                f"there is no Ray cluster at {address!r} ({reason}). `ray start --head` starts one and prints its "
+                "address."
             ) from error
         try:
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from mechscope.neuroscope.harvest_shard import harvest_shard
@@ -27,9 +28,11 @@ class ShardWorker:
         self.plan = plan
         self.opened = opened or OpenedModel.for_plan(plan)
 
-    def harvest(self, shard: Shard) -> HarvestState:
-        """The state of one shard."""
-        return harvest_shard(self.opened.model, self.opened.sites, self.plan.settings, shard)
+    def harvest(
+        self, shard: Shard, tokens_read: Callable[[int], object] = lambda tokens: None
+    ) -> HarvestState:
+        """The state of one shard; `tokens_read` is told of its tokens as they are read."""
+        return harvest_shard(self.opened.model, self.opened.sites, self.plan.settings, shard, tokens_read)
 
 
 def located(plan: HarvestPlan) -> HarvestPlan:
