@@ -92,16 +92,9 @@ def run_labels(command: Labels) -> int:
             else f"{model} has no labels yet: `mechscope neuroscope label ADDRESS …` writes one."
         )
     table = Table(box=None, pad_edge=False)
-    for heading, justify in (
-        ("no.", "right"),
-        ("unit", "left"),
-        ("verdict", "left"),
-        ("AUC", "right"),
-        ("precision", "right"),
-        ("recall", "right"),
-        ("label", "left"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=heading != "label")
+    for heading in ("no.", "unit", "verdict", "AUC", "precision", "recall", "label"):
+        is_text = heading in ("unit", "verdict", "label")
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "label")
     for label in found:
         numbers = [_number(label, name) for name in ("AUC", "precision", "recall")]
         verdict = f"{_verdict(label)}{' *' if label.id in changed else ''}"

@@ -27,11 +27,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from mechscope.arguments import visible_token
-from mechscope.dictionaries.evaluation.detection import PADDING, ExampleContexts
 from mechscope.near_names import did_you_mean
 from mechscope.neuroscope.labels.text_spans import PLACES, At, Tokens, covered, spans_of
 
@@ -42,6 +40,8 @@ WINDOW = 4
 """How many tokens of an example are compared: the unit's own and those before it."""
 BACKGROUND = 4_000
 """With how many tokens of the texts examples are compared."""
+_BEFORE_THE_START = -1
+"""In place of tokens before the start of a text."""
 
 
 class Rule(ABC):
@@ -229,6 +229,11 @@ class Like(Rule):
         return f"like: {number} {'example' if number == 1 else 'examples'}{origin}"
 
     def scores(self, sequences: Sequence[Tokens]) -> list[Float[np.ndarray, " pos"]]:
+        # Imported late, because the pages that show rules need no torch.
+        import torch
+
+        from mechscope.dictionaries.evaluation.detection import ExampleContexts
+
         numbers: dict[str, int] = {}
         windows = [_windows(tokens, numbers) for tokens in sequences]
         if not windows:
@@ -245,7 +250,7 @@ class Like(Rule):
 def _windows(tokens: Tokens, numbers: dict[str, int]) -> np.ndarray:
     """For each token, the numbers of the last `WINDOW` tokens."""
     ids = [numbers.setdefault(token, len(numbers)) for token in tokens]
-    padded = np.array([PADDING] * (WINDOW - 1) + ids, np.int64)
+    padded = np.array([_BEFORE_THE_START] * (WINDOW - 1) + ids, np.int64)
     return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)
 
 
