@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
+from mechscope.neuroscope.corpus import open_corpus
 from mechscope.neuroscope.corpus.documents import Document
+from mechscope.neuroscope.corpus.named_texts import describe_named
 from mechscope.neuroscope.labels import scoring
-from mechscope.neuroscope.labels.readings import Readings, corpus_names
+from mechscope.neuroscope.labels.readings import Readings, corpus_of, drawn_documents
 from mechscope.neuroscope.labels.rules import Regex, TokenPatterns, Words
 from mechscope.neuroscope.labels.scoring import Scorer, ScoringOptions, is_current
+from mechscope.neuroscope.ready import OwnSource
 from mechscope.neuroscope.sample_pass import Sample
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import Context
@@ -118,7 +121,7 @@ def test_passages_that_the_page_shows_are_left_out_wherever_they_are_repeated():
 def test_more_text_is_read_if_the_unit_fires_too_seldom(store, monkeypatch):
     ids = planted.tokens(5)
     monkeypatch.setattr(
-        scoring, "drawn_documents", lambda corpus, field, known, seed: [Document("more.txt", "…")] * 2
+        scoring, "drawn_documents", lambda corpus, known, seed: [Document("more.txt", "…")] * 2
     )
     monkeypatch.setattr(
         scoring,
@@ -133,7 +136,9 @@ def test_more_text_is_read_if_the_unit_fires_too_seldom(store, monkeypatch):
     told = []
     options = ScoringOptions(corpus=("library",), enough=350)
     found = Scorer(store, options, told.append).score(f"mlp0/{planted.PLANTED}", CAT)
-    assert found["text"]["more from"] == ["library"] and "reading more of library" in told[0]
+    assert (
+        found["text"]["more from"] == ["library"] and "reading more of the source code of Python" in told[0]
+    )
     assert found["text"]["documents"] == planted.DOCUMENTS - planted.SHOWN + 40  # two pieces were enough
     assert found["verdict"] == "holds" and found["text"]["firing"] >= 350
     less = ScoringOptions(corpus=("library",), enough=350, most_tokens=100)
@@ -158,7 +163,17 @@ def test_scores_stay_with_the_label_and_are_out_of_date_after_another_harvest(tm
 
 
 def test_a_corpus_is_found_again_by_its_description(tmp_path):
-    from mechscope.neuroscope.corpus.named_texts import describe_named
+    found = corpus_of(f"{describe_named('held-out')} and {tmp_path}")
+    assert found is not None and found.names == ("held-out", str(tmp_path))
+    own = corpus_of(OwnSource().description)
+    assert own is not None and any("neuroscope" in document.name for document in own.documents())
+    assert corpus_of("two files that are gone") is None
 
-    assert corpus_names(f"{describe_named('held-out')} and {tmp_path}") == ("held-out", str(tmp_path))
-    assert corpus_names("two files that are gone") == ()
+
+def test_more_text_is_drawn_at_random_and_without_what_is_known(tmp_path):
+    for number in range(8):
+        (tmp_path / f"{number}.txt").write_text(f"text {number}")
+    corpus = open_corpus(str(tmp_path))
+    orders = [[each.name for each in drawn_documents(corpus, {"3.txt"}, seed)] for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(orders[2]) == [f"{number}.txt" for number in (0, 1, 2, 4, 5, 6, 7)]

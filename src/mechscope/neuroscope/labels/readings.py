@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mechscope.neuroscope.corpus import open_corpus
+from mechscope.neuroscope.corpus import Corpus, open_corpus
 from mechscope.neuroscope.corpus.named_texts import NAMED_CORPORA, describe_named
 from mechscope.neuroscope.labels.text_spans import Tokens
 from mechscope.neuroscope.sample_pass import Sample, read_sample
@@ -142,17 +142,16 @@ def more_sequences(
         yield Sample(tuple(range(len(parts))), tuple(names), tuple(parts))
 
 
-def drawn_documents(corpus: Sequence[str], field: str, without: set[str], seed: int) -> list[Document]:
+def drawn_documents(corpus: Corpus, without: set[str], seed: int) -> list[Document]:
     """The documents of a corpus in a random order, without some of them.
 
     Args:
-        corpus: what `open_corpus` needs.
         without: names of documents.
 
     Raises:
-        FileNotFoundError, ImportError, KeyError: for a corpus that cannot be opened.
+        FileNotFoundError, ImportError, KeyError: for a corpus that cannot be read.
     """
-    first = islice(open_corpus(corpus, field).documents(), DRAWN_FROM)
+    first = islice(corpus.documents(), DRAWN_FROM)
 
     def lot(document: Document) -> bytes:
         return hashlib.sha256(f"{seed} {document.name}".encode()).digest()
@@ -160,17 +159,20 @@ def drawn_documents(corpus: Sequence[str], field: str, without: set[str], seed: 
     return sorted((document for document in first if document.name not in without), key=lot)
 
 
-def corpus_names(description: str) -> tuple[str, ...]:
-    """The names of a harvest's corpus, from its description; empty if they cannot be told.
+def corpus_of(description: str) -> Corpus | None:
+    """The corpus of a harvest, from its description; None if it cannot be found again.
 
-    >>> corpus_names(describe_named("library"))
+    >>> found = corpus_of(describe_named("library"))
+    >>> found.names if found else None
     ('library',)
     """
+    # Imported late: it brings all that a harvest needs.
+    from mechscope.neuroscope.ready import OwnSource
+
+    if description == (own := OwnSource()).description:
+        return own
     named = {describe_named(name): name for name in NAMED_CORPORA}
-    parts = description.split(" and ")
-    names = [named.get(part, part) for part in parts]
     try:
-        open_corpus(names)
+        return open_corpus([named.get(part, part) for part in description.split(" and ")])
     except (OSError, ValueError):
-        return ()
-    return tuple(names)
+        return None

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mechscope.neuroscope.corpus import Corpus, open_corpus
 from mechscope.neuroscope.fire import open_units
 from mechscope.neuroscope.labels import null, verdicts
 from mechscope.neuroscope.labels.counterexamples import counterexamples
 from mechscope.neuroscope.labels.detector import Detection, Estimate, detect
 from mechscope.neuroscope.labels.readings import (
     Readings,
-    corpus_names,
+    corpus_of,
     drawn_documents,
     more_sequences,
     read_units,
@@ -153,12 +154,11 @@ class Scorer:
         site, units = address.site, (address.unit, *others)
         shown = self.store.unit(address).contexts
         read = self._sample_of(site, units).held_out(shown, self.settings.same)
-        corpus = self.options.corpus or corpus_names(self.store.about.corpus)
-        if not corpus or self._is_enough(read, address.unit, threshold):
+        if self._is_enough(read, address.unit, threshold) or (corpus := self._corpus()) is None:
             return read, []
-        self.progress(f"{address} fires seldom in the sample: reading more of {' and '.join(corpus)}")
+        self.progress(f"{address} fires seldom in the sample: reading more of {corpus.description}")
         known = {*read.documents, *(context.document for context in shown)}
-        documents = drawn_documents(corpus, self.options.field, known, self.options.seeds[0])
+        documents = drawn_documents(corpus, known, self.options.seeds[0])
         opened, tokens = self._model(site), 0
         for sample in more_sequences(opened, self.settings, documents, CHUNK):
             more = read_units(opened, site, units, self.settings, sample, self.vocabulary)
@@ -166,7 +166,12 @@ class Scorer:
             tokens += int(sample.starts[-1])
             if tokens >= self.options.most_tokens or self._is_enough(read, address.unit, threshold):
                 break
-        return read, list(corpus)
+        return read, list(corpus.names)
+
+    def _corpus(self) -> Corpus | None:
+        if self.options.corpus:
+            return open_corpus(self.options.corpus, self.options.field)
+        return corpus_of(self.store.about.corpus)
 
     def _is_enough(self, read: Readings, unit: int, threshold: float) -> bool:
         fires = (read.of(unit) > threshold) & read.counted
