@@ -36,6 +36,7 @@ PACKAGES = (
     "mechscope.techniques.redteam",
     "mechscope.techniques.sweep",
     "mechscope.planted",
+    "mechscope.subjects",
     "mechscope.dictionaries",
     "mechscope.dictionaries.evaluation",
     "mechscope.dictionaries.exchange",

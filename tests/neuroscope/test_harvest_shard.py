@@ -7,6 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+
+from mechscope.model.encoder import HookedEncoder
+from mechscope.neuroscope.bins import bin_edges
+from mechscope.neuroscope.harvest_shard import harvest_shard
+from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.shards import Shard
+from mechscope.neuroscope.sinks import calibrated
+from mechscope.neuroscope.sites import find_sites
+from mechscope.neuroscope.state import Extremes, HarvestState
 from tests.neuroscope.brute_force import Found, contexts, counted
 from tests.neuroscope.harvests import (
     SETTINGS,
@@ -18,15 +27,6 @@ from tests.neuroscope.harvests import (
     random_site,
     read_all,
 )
-
-from mechscope.model.encoder import HookedEncoder
-from mechscope.neuroscope.bins import bin_edges
-from mechscope.neuroscope.harvest_shard import harvest_shard
-from mechscope.neuroscope.settings import HarvestSettings
-from mechscope.neuroscope.shards import Shard
-from mechscope.neuroscope.sinks import calibrated
-from mechscope.neuroscope.sites import find_sites
-from mechscope.neuroscope.state import Extremes, HarvestState
 
 
 def kept(extremes: Extremes, unit: int) -> list[Found]:
@@ -152,6 +152,7 @@ def test_same_shard_gives_same_bytes_and_another_does_not() -> None:
     site = random_site(3, signed=True)
     first, again, different = harvest_all(model(), [site], SETTINGS, [one, one, other])
     assert first.to_bytes() == again.to_bytes() != different.to_bytes()
+    assert not any(tensor.is_inference() for tensor in first.to_tensors().values())
 
 
 def test_threads_are_those_of_the_settings_and_restored() -> None:
@@ -212,3 +213,12 @@ def test_encoders_are_harvested_between_their_special_tokens() -> None:
         position = int(top.position[unit, rank])
         expected = float(cache["blocks.1.mlp.hook_post"][0, position, unit])
         assert float(top.value[unit, rank]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_models_in_other_precisions_give_states_in_float32() -> None:
+    shard = random_shards(1, 4)[0]
+    for dtype in (torch.float64, torch.bfloat16):
+        site = Chosen(2, True, lambda tokens, dtype=dtype: tokens[..., None].expand(-1, -1, 2).to(dtype))
+        state = harvest_shard(model(), [site], SETTINGS, shard)
+        assert state.sites["chosen"].maximum.dtype == torch.float32
+        assert HarvestState.from_bytes(state.to_bytes()).to_bytes() == state.to_bytes()

@@ -1,6 +1,7 @@
 """A small harvest of a bundled model, published and compared with brute force."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mechscope.neuroscope.harvest_shard import harvest_shard
 from mechscope.neuroscope.merge import merge
 from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.plan import HarvestPlan
-from mechscope.neuroscope.publish import publish_state
+from mechscope.neuroscope.publish import publish_state, vocabulary_texts
 from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.shards import Shard
@@ -345,3 +346,14 @@ def test_many_units_are_compared_at_every_so_many_tokens(monkeypatch):
     assert {unit: value for _, unit, value in found.neighbours} == pytest.approx(
         {1: correlations[1], 2: correlations[2]}, abs=1e-5
     )
+
+
+def test_tokens_of_an_encoder_get_their_spaces_back(published):
+    words = ["[CLS]", "snow", "##boarding", "."]
+    encoder = SimpleNamespace(
+        cfg=SimpleNamespace(d_vocab=4),
+        tokenizer=SimpleNamespace(convert_ids_to_tokens=lambda ids: [words[number] for number in ids]),
+    )
+    assert "".join(vocabulary_texts(encoder)) == " [CLS] snowboarding ."
+    own = vocabulary_texts(published.opened.model)
+    assert (len(own), own[published.opened.model.tokenizer.bos_token_id]) == (512, "<|bos|>")

@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from mechscope.neuroscope.site_data import BATCH, FOLDER, site_words, static_files, unit_of
+from mechscope.neuroscope.site_data import (
+    BATCH,
+    FOLDER,
+    labels_of,
+    site_words,
+    static_files,
+    unit_of,
+    with_stores,
+)
 from mechscope.neuroscope.site_search import found_units
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.writing import write_contents
+from mechscope.pages.site import SitePage, SiteRoom, collect_site
 from tests.neuroscope import stores
 
 MODEL = "mini-gelu-1l"
@@ -43,10 +52,23 @@ def test_files_of_a_static_site_have_every_unit_once(folder: Path) -> None:
     assert made() == made()
 
 
+def test_a_site_shows_other_stores(folder: Path) -> None:
+    kept = {"files/other.json": bytes, f"{FOLDER}/stores.json": bytes, f"{FOLDER}/old/table.json.gz": bytes}
+    page = SitePage("", "Home", Path())
+    site = collect_site([SiteRoom([page], made_files=kept)])
+    files = with_stores(site, folder / MODEL).made_files
+    assert files["files/other.json"] is bytes
+    assert f"{FOLDER}/old/table.json.gz" not in files
+    assert [store["model"] for store in json.loads(files[f"{FOLDER}/stores.json"]())["stores"]] == [MODEL]
+
+
 def test_a_unit_as_it_is_sent(folder: Path) -> None:
     with NeuroscopeStore.open(folder / MODEL) as store:
         label = store.labels.add("mlp0/1", "cats", "words", "cat")
-        store.labels.set_scores(label.id, {"F1": 0.75, "kept": True, "examples": [1, 2]})
+        scores = {"verdict": "holds", "because": "It finds all.", "recall": 0.75, "more": [1, 2], "text": {}}
+        store.labels.set_scores(label.id, scores)
+        store.labels.add("mlp0/2", "dogs")
+        assert [(each.unit, each.verdict) for each in labels_of(store).labels] == [(1, "holds"), (2, "")]
         sent = unit_of(store, "mlp0", 1).to_dict()
         with pytest.raises(KeyError, match="no unit 99"):
             unit_of(store, "mlp0", 99)
@@ -55,7 +77,9 @@ def test_a_unit_as_it_is_sent(folder: Path) -> None:
     assert top["values"] == [0.25, 3.5, 0.0, -0.125]
     assert sent["logits"]["promoted"][0] == {"token": " cat", "effect": 0.5}
     assert sent["by_weights"][0] == {"site": "mlp0", "unit": 2, "similarity": 0.875}
-    assert sent["labels"] == [{"text": "cats", "rule": "cat", "scores": ["F1 0.75"]}]
+    (label,) = sent["labels"]
+    assert (label["text"], label["rule"], label["scores"]) == ("cats", "words: cat", ["recall 0.75"])
+    assert (label["verdict"], label["because"]) == ("holds", "It finds all.")
     assert sent["sequences"] == []
     json.dumps(sent, allow_nan=False)
 

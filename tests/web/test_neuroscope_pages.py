@@ -18,6 +18,7 @@ from mechscope.neuroscope.folders import VARIABLE
 from mechscope.neuroscope.site_data import static_files
 from mechscope.neuroscope.sites import find_sites
 from mechscope.neuroscope.statistics import SiteStatistics
+from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.writing import write_contents
 from mechscope.pages.site import collect_site
 from mechscope.web.models.readings import Readings
@@ -72,6 +73,8 @@ def folder(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sites = [site_contents(model, name) for name in SITES]
     sizes = {site.name: len(site.statistics.mean) for site in sites}
     write_contents(place / MODEL, stores.contents(MODEL, sites=sites, site_sizes=sizes))
+    with NeuroscopeStore.open(place / MODEL) as store:
+        store.labels.add("mlp0/1", "<b>cats</b>", "words", "cat")
     return place
 
 
@@ -165,6 +168,7 @@ def test_browser_and_server_read_what_python_reads(
 def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     page = watched.page
     assert page.inner_text("h1") == "mlp0/1"
+    assert page.inner_text("[data-part=labels]") == "<b>cats</b> not tested\nRule: words: cat"
     strip = page.locator("[data-part=top] .unit-strip").nth(1)
     assert strip.locator(".ms-token").all_inner_texts() == ["<b>", "\\n", "␣cat"]
     assert page.locator("[data-part=top] .unit-focus").all_inner_texts() == ["␣cat", "␣cat"]
@@ -191,6 +195,8 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/255'")
     page.goto(page.url.partition("#")[0] + "#nothing")
     assert "not the address of a unit" in page.inner_text("[data-part=problem]")
+    page.goto(page.url.partition("#")[0] + "#other/mlp0/1")
+    page.wait_for_selector("text=There are no units of other/mlp0 here. There are: mini-gelu-1l/mlp0,")
 
 
 def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, browser: Any) -> None:
@@ -212,6 +218,7 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
     page = watched.page
     page.goto((tmp_path / "site" / "neuroscope" / "index.html").as_uri())
     page.wait_for_selector("[data-part=first] a")
+    page.wait_for_selector("[data-part=label-list] a")
     page.fill("[data-part=words]", "cat")
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-part=found] li")

@@ -234,6 +234,8 @@ class Site:
     """build, and the folder to write: a new one, or one that an earlier build wrote."""
     runs: Annotated[Path | None, OptionalFolder] = None
     """Folder of runs that the pages of the steps show; by default they show runs that come with mechscope."""
+    stores: Annotated[Path | None, OptionalFolder] = None
+    """Folder of a neuroscope store, or of several, whose units are shown in place of those that come with mechscope."""
 
     @property
     def kept(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import brief_repr
 from mechscope.neuroscope.statistics import SiteStatistics
 from mechscope.neuroscope.units import ContextKind
 
@@ -49,6 +50,8 @@ class StoredSequence:
     counted: Bool[np.ndarray, " pos"] | None = None
     """For a sequence of the random sample: False for attention sinks. None for all other sequences."""
 
+    __repr__ = brief_repr
+
 
 @dataclass(frozen=True)
 class StoredContext:
@@ -69,6 +72,8 @@ class StoredContext:
     """The activations on the tokens that are shown."""
     quantile: float | None = None
     """For quantile contexts, the share of activations below this one."""
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class SiteContents:
     """How many activations are in each bin."""
     units: Iterable[StoredUnit]
     """One per unit, in order; read once."""
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True)

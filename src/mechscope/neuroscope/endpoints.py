@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from mechscope.neuroscope.folders import find_store, known_stores
 from mechscope.neuroscope.messages import (
     Findings,
+    Labels,
+    LabelsRequest,
     SearchRequest,
     SiteRequest,
     Stores,
     UnitAnswer,
     UnitRequest,
 )
-from mechscope.neuroscope.site_data import site_table, store_line, unit_of
+from mechscope.neuroscope.site_data import labels_of, site_table, store_line, unit_of
 from mechscope.pages.endpoints import Endpoint, Nothing, RefusedError, refused_as
 
 if TYPE_CHECKING:
@@ -100,6 +102,10 @@ def neuroscope_endpoints(stores: OpenStores | None = None) -> list[Endpoint]:
         with shelf.get(request.model) as store:
             return unit_of(store, request.site, request.unit)
 
+    def labels(request: LabelsRequest) -> Labels:
+        with shelf.get(request.model) as store:
+            return labels_of(store)
+
     def search(request: SearchRequest) -> Findings:
         from mechscope.neuroscope.site_search import found_units
 
@@ -119,5 +125,6 @@ def neuroscope_endpoints(stores: OpenStores | None = None) -> list[Endpoint]:
             table,
         ),
         reading("unit", "Everything that is stored about a unit", UnitRequest, UnitAnswer, unit),
+        reading("labels", "All labels of a store, with their scores", LabelsRequest, Labels, labels),
         reading("search", "Units whose texts or labels have some words", SearchRequest, Findings, search),
     ]

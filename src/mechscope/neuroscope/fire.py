@@ -21,7 +21,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.model.token_texts import token_texts
 from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.sequences import Cutter
@@ -121,7 +120,9 @@ def fire(
         key=lambda unit: (unit.share, -abs(unit.value) / _scale(maxima[unit.address.site][unit.address.unit]))
     )
     ids = [token for sequence in sequences for token in sequence.tolist()]
-    return Fired(tuple(token_texts(opened.model, ids)), tuple(units[:limit]))
+    with store.reader.snapshot() as snapshot:
+        texts = snapshot.texts(ids)
+    return Fired(tuple(texts[token] for token in ids), tuple(units[:limit]))
 
 
 def _scale(maximum: float) -> float:

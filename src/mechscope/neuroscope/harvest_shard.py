@@ -68,8 +68,9 @@ class _SiteHarvest:
             left_out=tally.left_out,
             firing=tally.firing.cpu(),
             sums=tally.sums[None].cpu(),
-            minimum=tally.minimum.cpu(),
-            maximum=tally.maximum.cpu(),
+            # Copies, because these were made in inference mode, whose tensors nobody may edit.
+            minimum=tally.minimum.cpu().clone(),
+            maximum=tally.maximum.cpu().clone(),
             histogram=tally.histogram().cpu(),
             top=self.top.best,
             low=None if self.low is None else self.low.best,

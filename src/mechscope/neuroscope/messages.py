@@ -169,12 +169,36 @@ class NeighbourPart(Unchecked):
 class LabelPart(Unchecked):
     """What somebody thinks a unit does."""
 
+    site: str
+    """The site of the unit that has the label."""
+    unit: int
+    """Its index there."""
     text: str
     """The label."""
     rule: str
-    """The rule by which it was tested, in words; empty if it has none."""
+    """The rule by which it is tested, with its kind; empty if it has none."""
+    verdict: str
+    """Whether it holds; empty before it is scored."""
+    because: str
+    """Why, in a sentence."""
     scores: tuple[str, ...]
-    """What the test found, a sentence for each score."""
+    """The numbers, each with its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsRequest(Settings):
+    """A store whose labels are wanted."""
+
+    model: Name
+    """The model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(Unchecked):
+    """All labels of a store."""
+
+    labels: tuple[LabelPart, ...]
+    """The oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import { make } from "./elements.js";
 import { formatted } from "./tokens.js";
+import { labelParts } from "./unit_labels.js";
 import { Scatter } from "./unit_scatter.js";
 import { fragment, unitLink, unitSource } from "./unit_source.js";
 import { STATISTICS, interestingOrder } from "./unit_statistics.js";
@@ -66,11 +67,20 @@ class NeuroscopePage {
 
   async chooseStore(index, named) {
     this.store = this.stores[index];
+    this.drawLabels(this.store).catch((error) => this.complain(asSentence(error.message)));
     const { sites } = this.store;
     this.find("site").replaceChildren(...sites.map(({ name, words, units }, at) => new Option(`${name}: ${units} × ${words}`, at)));
     const site = Math.max(sites.findIndex(({ name }) => name === named), 0);
     this.find("site").value = site;
     await this.chooseSite(site);
+  }
+
+  async drawLabels(store) {
+    const labels = await this.source.labels(store);
+    if (store !== this.store) return;
+    this.find("labels").hidden = !labels.length;
+    this.find("label-list").replaceChildren(...labels.map((label) => make("li", {},
+      make("a", { href: unitLink({ model: store.model, ...label }), textContent: `${label.site}/${label.unit}` }), " ", ...labelParts(label))));
   }
 
   async chooseSite(index) {
@@ -144,7 +154,7 @@ class NeuroscopePage {
 }
 
 function leftOut(count) {
-  return count ? ` ${count.toLocaleString("en")} more were left out: attention rests on them, as on the first token of a text, whatever they are.` : "";
+  return count ? ` ${count.toLocaleString("en")} of these tokens were left out: attention rests on them, as on the first token of a text, whatever they are.` : "";
 }
 
 function inWords(count) {

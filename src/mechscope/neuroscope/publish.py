@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -41,12 +42,18 @@ from mechscope.neuroscope.state import HarvestState
 from mechscope.neuroscope.unit_contexts import SampleContexts, extreme_contexts
 from mechscope.neuroscope.writing import check_destination, write_contents
 
+if TYPE_CHECKING:
+    from mechscope.neuroscope.sites import AnyModel
+
 LISTED_TOKENS = 10
 """How many promoted and how many suppressed tokens are listed."""
 NEIGHBOURS = 10
 """How many neighbours by weights a unit gets."""
 UNITS_AT_ONCE = 256
 """For how many units the effects on all logits are in memory at once."""
+
+CONTINUES = "##"
+"""How a token that continues a word begins in the vocabulary of an encoder."""
 
 Progress = Callable[[str, int, int], None]
 """Is told what is being done, how many units are finished, and how many there are."""
@@ -148,7 +155,7 @@ class _Publication:
                 settings=self.state.settings.to_dict(),
                 co_activation_tokens=len(self.together.chosen),
             ),
-            vocabulary=enumerate(token_texts(model, range(model.cfg.d_vocab))),
+            vocabulary=enumerate(vocabulary_texts(model)),
             site_sizes=self.together.sizes,
             sites=self.sites(),
             sequences=self.sequences(),
@@ -204,6 +211,17 @@ class _Publication:
         for done, found in enumerate(self.together.neighbours(), start=1):
             yield found
             self.progress("comparing units", done, self.total)
+
+
+def vocabulary_texts(model: AnyModel) -> list[str]:
+    """The text of every token; those of a sequence, one after another, are its text.
+
+    Encoders' tokenizers take the spaces away: there, a token begins with a space unless it continues a word.
+    """
+    if isinstance(model, HookedTransformer):
+        return token_texts(model, range(model.cfg.d_vocab))
+    tokens: list[str] = model.tokenizer.convert_ids_to_tokens(list(range(model.cfg.d_vocab)))
+    return [token.removeprefix(CONTINUES) if token.startswith(CONTINUES) else f" {token}" for token in tokens]
 
 
 TokenLists = tuple[tuple[tuple[int, float], ...] | None, tuple[tuple[int, float], ...] | None]

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
 from mechscope.main_memory import main_memory
 from mechscope.neuroscope.sequences import in_batches
 from mechscope.neuroscope.site_reader import SiteReader, steady_arithmetic
@@ -35,6 +36,8 @@ class Sample:
     tokens: tuple[Int[np.ndarray, " pos"], ...]
     """The tokens of each sequence."""
 
+    __repr__ = brief_repr
+
     @property
     def starts(self) -> Int[np.ndarray, " end"]:
         """Where each sequence starts in the row, and at last where the row ends."""
@@ -49,6 +52,8 @@ class SiteActivations:
     values: Float[Tensor, "token unit"]
     counts: Bool[Tensor, " token"]
     """False for attention sinks."""
+
+    __repr__ = brief_repr
 
 
 def read_sample(

@@ -19,7 +19,7 @@ class Shard:
     """A run of consecutive documents of a corpus.
 
     >>> Shard(3, (("a.txt", "Once upon a time"),)).id
-    '00000003-3105b2dd79dd1cd7'
+    '00000003-d81f9dc2a7a5fa9b'
     """
 
     index: int

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from jaxtyping import Int
 
 from mechscope.checkpoints.registry import bundled_names
 from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
+from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.folders import READY
 from mechscope.neuroscope.head_patterns import quantile_sequences
+from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.messages import (
     LabelPart,
+    Labels,
     SiteLine,
     StoreLine,
     Stores,
@@ -29,6 +33,7 @@ from mechscope.neuroscope.messages import (
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
 from mechscope.pages.formatting import number
+from mechscope.pages.site import Site
 
 FOLDER = "files/neuroscope"
 """Where the static site has its copies."""
@@ -132,27 +137,53 @@ def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:
         KeyError: for a site or unit that the store does not have.
     """
     address = UnitAddress(store.model, site, unit)
-    labels = tuple(
-        LabelPart(text=label.label, rule=label.rule, scores=_scores_in_words(label.scores or {}))
-        for label in store.labels.of(address)
-    )
+    labels = tuple(map(_label, store.labels.of(address)))
     sequences = quantile_sequences(store, address) if _HEADS.fullmatch(site) else ()
     return unit_answer(store.unit(address), labels, sequences)
 
 
+def labels_of(store: NeuroscopeStore) -> Labels:
+    """All labels of a store."""
+    return Labels(labels=tuple(map(_label, store.labels.all())))
+
+
+def _label(label: StoredLabel) -> LabelPart:
+    scores = label.scores or {}
+    return LabelPart(
+        site=label.address.site,
+        unit=label.address.unit,
+        text=label.label,
+        rule=f"{label.rule_kind}: {label.rule}" if label.rule else "",
+        verdict=str(scores.get("verdict", "")),
+        because=str(scores.get("because", "")),
+        scores=_scores_in_words(scores),
+    )
+
+
 def _scores_in_words(scores: Mapping[str, Any]) -> tuple[str, ...]:
-    """Each score by its name; what is not a number is left to other pages."""
+    """The numbers among the scores, each with its name."""
     return tuple(
         f"{name.replace('_', ' ')} {number(value)}"
         for name, value in scores.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, float)
     )
 
 
 def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
-    """Path in the site → function that makes the file, for all stores in a folder."""
+    """Path in the site → function that makes the file, for all stores in a folder, or for the store that it is.
+
+    Raises:
+        FileNotFoundError: if there is no store, and it is not the folder of those that come with mechscope.
+        SchemaError, NothingPublishedError: for a store that cannot be read.
+    """
+    if folder != READY and not _lines(folder):
+        raise FileNotFoundError(
+            f"there is no neuroscope store in {folder}. Name the folder of a store, or of several; `mechscope "
+            "neuroscope harvest MODEL --out FOLDER` makes one."
+        )
     files: dict[str, Callable[[], bytes]] = {f"{FOLDER}/stores.json": partial(_stores_file, folder)}
     for path, line in _lines(folder).items():
+        files[f"{FOLDER}/{line.model}/labels.json"] = partial(_labels_file, path)
         for site in line.sites:
             place = f"{FOLDER}/{line.model}/{site.name}"
             files[f"{place}/table.json.gz"] = partial(_table_file, path, site.name)
@@ -161,19 +192,34 @@ def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
     return files
 
 
+def with_stores(site: Site, folder: Path) -> Site:
+    """The site with the units of the stores in a folder in place of those that come with mechscope.
+
+    Raises:
+        FileNotFoundError: if there is no store.
+    """
+    others = {name: make for name, make in site.made_files.items() if not name.startswith(f"{FOLDER}/")}
+    return replace(site, made_files=others | dict(static_files(folder)))
+
+
 @cache
 def _lines(folder: Path) -> dict[Path, StoreLine]:
-    """The stores in a folder. They come with the package, so they do not change while a program runs."""
+    """The stores in a folder, or the one that it is. They are read once; a server asks for others itself."""
     lines: dict[Path, StoreLine] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir():
-            with NeuroscopeStore.open(path) as store:
-                lines[path] = store_line(store)
+    for file in (folder / FILE, *sorted(folder.glob(f"*/{FILE}"))):
+        if file.is_file():
+            with NeuroscopeStore.open(file.parent) as store:
+                lines[file.parent] = store_line(store)
     return lines
 
 
 def _stores_file(folder: Path) -> bytes:
     return json.dumps(Stores(stores=tuple(_lines(folder).values())).to_dict()).encode()
+
+
+def _labels_file(path: Path) -> bytes:
+    with NeuroscopeStore.open(path) as store:
+        return json.dumps(labels_of(store).to_dict(), allow_nan=False).encode()
 
 
 def _table_file(path: Path, site: str) -> bytes:

@@ -96,7 +96,7 @@ class _Pass:
         self.kept[hook.name] = activation
         for site in [site for site in self.left if self.kept.keys() >= set(site.hooks)]:
             self.left.remove(site)
-            self.receive(site, site.read(self.kept), self.counts)
+            self.receive(site, site.read(self.kept).float(), self.counts)
         needed = {name for site in self.left for name in site.hooks}
         for name in self.kept.keys() - needed:
             del self.kept[name]

@@ -9,6 +9,7 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import brief_repr
 from mechscope.neuroscope.contents import About
 from mechscope.neuroscope.folders import find_store
 from mechscope.neuroscope.label_table import LabelTable
@@ -30,6 +31,8 @@ class SampledSequence:
     """The ids of its tokens."""
     counted: Bool[np.ndarray, " pos"]
     """False for attention sinks, which statistics leave out."""
+
+    __repr__ = brief_repr
 
 
 class NeuroscopeStore:

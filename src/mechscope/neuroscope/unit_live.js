@@ -58,7 +58,7 @@ export class LivePanel {
   async load(store, { name, in_browser: inBrowser }) {
     if (inBrowser) return LocalUnits.load(store, name);
     if (this.isServed) return RemoteUnits.load(store, name);
-    throw new Error(`${store.model} runs in Python: “mechscope serve --open” shows this page with a box for your text.`);
+    throw new Error(`the model ${store.model} runs in Python: “mechscope serve --open” shows this page with a box for your text.`);
   }
 
   /** Put a context's text into the box. */

@@ -5,6 +5,7 @@ import { renderRanking } from "./ranking.js";
 import { formatted, visible } from "./tokens.js";
 import { coloursOf, renderContexts } from "./unit_contexts.js";
 import { renderActivations, renderDensities } from "./unit_histogram.js";
+import { labelParts } from "./unit_labels.js";
 import { LivePanel } from "./unit_live.js";
 import { fragment, parseAddress, unitHash, unitSource } from "./unit_source.js";
 import { STATISTICS, interestingOrder, nextIn } from "./unit_statistics.js";
@@ -34,6 +35,7 @@ class UnitPage {
       const address = await this.whichUnit(stores);
       const store = stores.find(({ model }) => model === address.model);
       const site = store?.sites.find(({ name }) => name === address.site);
+      if (!site) throw new Error(`there are no units of ${address.model}/${address.site} here. There are: ${listed(stores)}.`);
       const [table, page] = await Promise.all([this.source.table(address.model, address.site), this.source.unit(address)]);
       if (location.hash !== hash) return; // the reader has gone on
       if (!hash) history.replaceState(null, "", unitHash(address));
@@ -90,8 +92,7 @@ class UnitPage {
   }
 
   drawLabels() {
-    this.find("labels").replaceChildren(...this.page.labels.map(({ text, rule, scores }) => make("p", { className: "unit-label" },
-      make("b", { textContent: text }), rule && ` · ${rule}`, scores.length && ` · ${scores.join(" · ")}`)));
+    this.find("labels").replaceChildren(...this.page.labels.map((label) => make("p", { className: "unit-label" }, ...labelParts(label))));
   }
 
   drawContexts() {
@@ -144,6 +145,10 @@ class UnitPage {
       make("ul", { className: "unit-found" }, ...units.map(({ site, unit, similarity }) => make("li", {},
         make("a", { href: unitHash({ model, site, unit }), textContent: `${site}/${unit}` }), ` ${formatted(similarity)}`))))));
   }
+}
+
+function listed(stores) {
+  return stores.flatMap(({ model, sites }) => sites.map(({ name }) => `${model}/${name}`)).join(", ") || "none";
 }
 
 const element = document.querySelector("[data-unit-page]");

@@ -59,6 +59,11 @@ class ServedUnits {
     return ask(`neuroscope/unit?${new URLSearchParams({ model, site, unit })}`);
   }
 
+  /** All labels of a store. */
+  async labels({ model }) {
+    return (await ask(`neuroscope/labels?${new URLSearchParams({ model })}`)).labels;
+  }
+
   /** Units of a store whose labels, tokens or texts have these words: [{site, unit, why}]. */
   async search({ model }, words) {
     return (await ask(`neuroscope/search?${new URLSearchParams({ model, words })}`)).found;
@@ -80,7 +85,7 @@ class StaticUnits {
 
   async unit({ model, site, unit }) {
     const { batch, units } = await this.table(model, site);
-    if (unit >= units) throw new Error(`${site} of ${model} has ${units} units, the last is ${units - 1}; there is no ${unit}.`);
+    if (unit >= units) throw new Error(`there is no unit ${unit}: ${site} of ${model} has units 0 to ${units - 1}.`);
     const all = await this.batch(model, site, Math.floor(unit / batch));
     return all[unit % batch];
   }
@@ -88,6 +93,10 @@ class StaticUnits {
   batch(model, site, index) {
     const path = `${FOLDER}/${model}/${site}/units-${index}.json.gz`;
     return once(this.batches, path, () => readPacked(path));
+  }
+
+  async labels({ model }) {
+    return (await readJson(`${FOLDER}/${model}/labels.json`)).labels;
   }
 
   /** The same as the server's search (neuroscope/site_search.py), by letters instead of words. */

@@ -77,7 +77,8 @@ class Problem:
     compute: str
     """A key of `COMPUTE`: what the whole problem needs. The starter always runs on a laptop."""
     models: tuple[str, ...]
-    """What the starter runs: names for `load_model` or `load_toy_models`, bundled dictionaries, or planted/NAME."""
+    """What the starter runs: names for `load_model`, `load_toy_models` or `load_subject`, bundled dictionaries, or
+    planted/NAME."""
     unit: str
     """The unit of the course that prepares for it."""
     glossary: tuple[str, ...]
