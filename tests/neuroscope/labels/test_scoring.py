@@ -5,9 +5,10 @@ from mechscope.neuroscope.corpus import open_corpus
 from mechscope.neuroscope.corpus.documents import Document
 from mechscope.neuroscope.corpus.named_texts import describe_named
 from mechscope.neuroscope.labels import scoring
+from mechscope.neuroscope.labels.current import is_current
 from mechscope.neuroscope.labels.readings import Readings, corpus_of, drawn_documents
 from mechscope.neuroscope.labels.rules import Regex, TokenPatterns, Words
-from mechscope.neuroscope.labels.scoring import Scorer, ScoringOptions, is_current
+from mechscope.neuroscope.labels.scoring import Scorer, ScoringOptions
 from mechscope.neuroscope.ready import OwnSource
 from mechscope.neuroscope.sample_pass import Sample
 from mechscope.neuroscope.store import NeuroscopeStore

@@ -14,10 +14,10 @@ from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope.label_commands import Label, Labels, Suggest
 from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.labels.auto_label import LogOddsLabeller, material_of
+from mechscope.neuroscope.labels.current import is_current
 from mechscope.neuroscope.labels.examples import like_contexts
 from mechscope.neuroscope.labels.predicates import load_predicate
 from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words, rule_in_words
-from mechscope.neuroscope.labels.scoring import is_current
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
 

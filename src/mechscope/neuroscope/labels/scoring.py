@@ -19,6 +19,7 @@ from mechscope.neuroscope.corpus import Corpus, open_corpus
 from mechscope.neuroscope.fire import open_units
 from mechscope.neuroscope.labels import null, verdicts
 from mechscope.neuroscope.labels.counterexamples import counterexamples
+from mechscope.neuroscope.labels.current import VERSION, harvest_of
 from mechscope.neuroscope.labels.detector import Detection, Estimate, detect
 from mechscope.neuroscope.labels.readings import (
     Readings,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from mechscope.neuroscope.store import NeuroscopeStore
     from mechscope.neuroscope.units import UnitAddress
 
-VERSION = 1
-"""The version of the scores; older ones count as out of date."""
 CHUNK = 20_000
 """More text is read in pieces of about so many tokens."""
 
@@ -138,10 +137,9 @@ class Scorer:
         return _with(found, verdicts.verdict_on_numbers(numbers, compared))
 
     def _header(self, rule: Rule) -> dict[str, Any]:
-        about = self.store.about
         return {
             "rule": {"kind": rule.kind, "text": rule.text},
-            "harvest": {"published": about.published, "weights": about.weights, "corpus": about.corpus},
+            "harvest": harvest_of(self.store),
             "seeds": list(self.options.seeds),
             "made by": {"scores": VERSION} | versions(),
             "scored": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -233,13 +231,6 @@ class _Test:
             name: float(third.mean())
             for name, third in zip(("weakest third", "middle third", "strongest third"), thirds, strict=True)
         }
-
-
-def is_current(store: NeuroscopeStore, label: StoredLabel) -> bool:
-    """Whether a label's scores are of what the store has now: the harvest or the scoring may have changed since."""
-    scores, about = label.scores or {}, store.about
-    harvest = {"published": about.published, "weights": about.weights, "corpus": about.corpus}
-    return scores.get("harvest") == harvest and scores.get("made by", {}).get("scores") == VERSION
 
 
 def _is(unit: int, of: np.ndarray) -> np.ndarray:
