@@ -113,7 +113,7 @@ def _unit(ids: np.ndarray, values: np.ndarray) -> StoredUnit:
 def read_planted(
     opened: object,
     site: str,
-    units: Sequence[int],
+    units: Sequence[int] | None,
     settings: HarvestSettings,
     sample: Sample,
     vocabulary: dict[int, str],
@@ -123,13 +123,14 @@ def read_planted(
     seed = 0 if len(ids) == DOCUMENTS and (ids == tokens()).all() else 1
     counted = np.ones(ids.shape, bool)
     counted[:, 0] = False
+    chosen = tuple(range(UNITS) if units is None else units)
     many = np.concatenate(
         [activations(some, seed) for some in np.split(ids, len(ids))] if seed else [activations(ids)]
     )
     return Readings(
         tuple(tuple(vocabulary[token] for token in row) for row in ids.tolist()),
         sample.documents,
-        tuple(units),
-        many[:, list(units)],
+        chosen,
+        many[:, list(chosen)],
         counted.ravel(),
     )

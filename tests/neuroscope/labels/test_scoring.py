@@ -178,3 +178,16 @@ def test_more_text_is_drawn_at_random_and_without_what_is_known(tmp_path):
     orders = [[each.name for each in drawn_documents(corpus, {"3.txt"}, seed)] for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2]) == [f"{number}.txt" for number in (0, 1, 2, 4, 5, 6, 7)]
+
+
+def test_the_model_reads_the_sample_once_for_all_labels_of_a_site(store, monkeypatch):
+    calls = []
+
+    def read(*arguments):
+        calls.append(arguments[1])
+        return planted.read_planted(*arguments)
+
+    monkeypatch.setattr(scoring, "read_units", read)
+    scorer = Scorer(store)
+    found = [scorer.score(f"mlp0/{unit}", CAT)["verdict"] for unit in (planted.PLANTED, planted.SHUFFLED)]
+    assert found == ["holds", "does not hold"] and calls == ["mlp0"]

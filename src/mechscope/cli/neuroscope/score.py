@@ -103,6 +103,8 @@ def score_lines(label: StoredLabel, scores: Mapping[str, Any], width: int) -> It
             f"tested on {text['tokens']:,} tokens of {text['documents']:,} documents that its page does not show{more}"
             f"; the unit fires at {text['firing']:,} of them, and the rule matches {text['matches']:,}"
         )
+        if scores["verdict"] == "cannot tell":
+            yield Text("--max-tokens reads more text, and --corpus names other text.")
     intervals = scores.get("intervals", {})
     for name, (low, high) in intervals.items():
         yield Text.assemble(

@@ -46,6 +46,11 @@ class Readings:
         """The activations of one unit."""
         return self.values[:, self.units.index(unit)]
 
+    def only(self, units: Sequence[int]) -> Readings:
+        """The activations of some of the units."""
+        columns = [self.units.index(unit) for unit in units]
+        return dataclasses.replace(self, units=tuple(units), values=self.values[:, columns])
+
     @property
     def sequence(self) -> Int[np.ndarray, " token"]:
         """The index of each token's sequence."""
@@ -102,7 +107,7 @@ class Readings:
 def read_units(
     opened: OpenedModel,
     site: str,
-    units: Sequence[int],
+    units: Sequence[int] | None,
     settings: HarvestSettings,
     sample: Sample,
     vocabulary: dict[int, str],
@@ -111,15 +116,17 @@ def read_units(
 
     Args:
         opened: the model, with the site among its sites.
+        units: which units; None means all.
         vocabulary: the text of each token.
     """
     (wanted,) = [each for each in opened.sites if each.name == site]
     (read,) = read_sample(opened.model, [wanted], settings, sample)
+    chosen = tuple(range(wanted.units) if units is None else units)
     return Readings(
         tuple(tuple(vocabulary[token] for token in tokens.tolist()) for tokens in sample.tokens),
         sample.documents,
-        tuple(units),
-        read.values[:, list(units)].numpy(),
+        chosen,
+        (read.values if units is None else read.values[:, list(chosen)]).numpy(),
         read.counts.numpy(),
     )
 

@@ -84,7 +84,7 @@ class Scorer:
         self.vocabulary = self.store.vocabulary()
         self._opened: dict[str, OpenedModel] = {}
         self._thresholds: dict[str, Thresholds] = {}
-        self._sample: dict[tuple[str, tuple[int, ...]], Readings] = {}
+        self._sample: dict[str, Readings] = {}
 
     def keep(self, label: StoredLabel, rule: Rule | None = None) -> Mapping[str, Any]:
         """Score a label, and store its scores with it. See `score`."""
@@ -151,7 +151,7 @@ class Scorer:
         """What the unit and the others did on held-out text, and the corpus that was read besides the sample."""
         site, units = address.site, (address.unit, *others)
         shown = self.store.unit(address).contexts
-        read = self._sample_of(site, units).held_out(shown, self.settings.same)
+        read = self._sample_of(site).only(units).held_out(shown, self.settings.same)
         if self._is_enough(read, address.unit, threshold) or (corpus := self._corpus()) is None:
             return read, []
         self.progress(f"{address} fires seldom in the sample: reading more of {corpus.description}")
@@ -176,8 +176,9 @@ class Scorer:
         documents = len(set(read.document[fires].tolist()))
         return int(fires.sum()) >= self.options.enough and documents >= 2 * verdicts.FEWEST_DOCUMENTS
 
-    def _sample_of(self, site: str, units: tuple[int, ...]) -> Readings:
-        if (site, units) not in self._sample:
+    def _sample_of(self, site: str) -> Readings:
+        """What all units of a site did on the sample, which is kept until another site is asked for."""
+        if site not in self._sample:
             self._sample.clear()
             drawn = self.store.sample()
             sample = Sample(
@@ -185,10 +186,9 @@ class Scorer:
                 tuple(each.document for each in drawn),
                 tuple(each.tokens for each in drawn),
             )
-            self._sample[site, units] = read_units(
-                self._model(site), site, units, self.settings, sample, self.vocabulary
-            )
-        return self._sample[site, units]
+            opened = self._model(site)
+            self._sample[site] = read_units(opened, site, None, self.settings, sample, self.vocabulary)
+        return self._sample[site]
 
     def _model(self, site: str) -> OpenedModel:
         if site not in self._opened:
