@@ -88,6 +88,12 @@ def test_all_labels_are_tested_and_what_cannot_be_is_said(without_a_model, place
     assert "holds *" in shown and "The harvest has changed" in shown and "nobody knows" not in shown
 
 
+def test_a_corpus_that_is_not_there_is_said_even_if_it_is_not_needed(without_a_model, capsys):
+    assert neuroscope("label", "planted/mlp0/0", "cats", "--words", "cat") == 0
+    assert neuroscope("score", "planted/mlp0/0", "--corpus", "nowhere") == 2
+    assert "there is no corpus 'nowhere'" in capsys.readouterr().err
+
+
 def test_a_label_is_suggested_and_kept(without_a_model, capsys):
     assert neuroscope("suggest", "planted/mlp0/0") == 0
     assert "fires on ␣cat" in capsys.readouterr().out
@@ -113,6 +119,7 @@ def test_a_label_is_suggested_and_kept(without_a_model, capsys):
         (["score"], "or --all"),
         (["score", "planted/mlp0/0"], "has no label to score"),
         (["score", "planted/mlp0/0", "--seeds", "-1"], "must not be negative"),
+        (["score", "mini-gelu-1l/mlp0/0"], "mini-gelu-1l/mlp0/0 has no label"),
         (["labels", "--model", "planted"], "no labels yet"),
         (["labels", "--model", "planted", "--holding"], "no label of planted holds"),
         (["labels", "--model", "planted", "--remove", "7"], "no label 7"),

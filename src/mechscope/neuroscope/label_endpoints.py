@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mechscope.checkpoints.registry import bundled_names
@@ -12,12 +14,22 @@ from mechscope.pages.endpoints import COMPUTING, Endpoint, RefusedError, check_t
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.endpoints import OpenStores
+    from mechscope.neuroscope.store import NeuroscopeStore
 
 PROBLEMS = {
     404: "This machine has no such store, unit or label.",
     409: "The store cannot be read or written to, or the model is not the one that was harvested.",
     422: "The label, the rule or the model is not one that can be tested here.",
 }
+
+
+@contextmanager
+def _own(shelf: OpenStores, model: str) -> Generator[NeuroscopeStore]:
+    """A store that no other request reads from: the first label in a packaged store makes it move."""
+    from mechscope.neuroscope.store import NeuroscopeStore
+
+    with shelf.get(model) as shared, NeuroscopeStore.open(shared.folder) as own:
+        yield own
 
 
 def label_endpoints(shelf: OpenStores) -> list[Endpoint]:
@@ -31,7 +43,7 @@ def label_endpoints(shelf: OpenStores) -> list[Endpoint]:
         with refused_as(422):
             words = tuple(word.strip() for word in request.rule.split(",") if word.strip())
             rule = Words(words, request.at) if request.kind == "words" else Regex(request.rule, request.at)
-        with shelf.get(request.model) as store:
+        with _own(shelf, request.model) as store:
             with refused_as(404):
                 address = store.address(UnitAddress(request.model, request.site, request.unit))
             with refused_as(409):
@@ -41,7 +53,7 @@ def label_endpoints(shelf: OpenStores) -> list[Endpoint]:
     def score(request: LabelName) -> LabelVerdict:
         from mechscope.neuroscope.labels.scoring import Scorer
 
-        with shelf.get(request.model) as store:
+        with _own(shelf, request.model) as store:
             with refused_as(404):
                 label = store.labels.get(request.label)
             if request.model not in bundled_names():

@@ -69,8 +69,7 @@ class Scorer:
     """Scores labels of a store; keeps the model, and what it read, for the next label.
 
     Raises:
-        ValueError: if the model's weights are others than those that were harvested.
-        FileNotFoundError: if the model is not there.
+        FileNotFoundError, ValueError: for a corpus that cannot be found, or settings of the store that cannot be read.
     """
 
     store: NeuroscopeStore
@@ -82,6 +81,10 @@ class Scorer:
         about = self.store.about
         self.settings = decode(HarvestSettings, dict(about.settings), "the settings of the store")
         self.vocabulary = self.store.vocabulary()
+        # Said at once, even if the sample turns out to be enough.
+        self._named_corpus = (
+            open_corpus(self.options.corpus, self.options.field) if self.options.corpus else None
+        )
         self._opened: dict[str, OpenedModel] = {}
         self._thresholds: dict[str, Thresholds] = {}
         self._sample: dict[str, Readings] = {}
@@ -96,7 +99,9 @@ class Scorer:
         """The scores of a rule for a unit, as they are stored with a label (docs/neuroscope-labels.md).
 
         Raises:
-            ValueError, KeyError: for a unit that the store does not have, or a rule that cannot be applied.
+            ValueError, KeyError: for a unit that the store does not have, a rule that cannot be applied, or a model
+                with other weights than those that were harvested.
+            FileNotFoundError: if the model is not there.
         """
         address = self.store.address(address)
         page = self.store.unit(address)
@@ -167,9 +172,7 @@ class Scorer:
         return read, list(corpus.names)
 
     def _corpus(self) -> Corpus | None:
-        if self.options.corpus:
-            return open_corpus(self.options.corpus, self.options.field)
-        return corpus_of(self.store.about.corpus)
+        return self._named_corpus or corpus_of(self.store.about.corpus)
 
     def _is_enough(self, read: Readings, unit: int, threshold: float) -> bool:
         fires = (read.of(unit) > threshold) & read.counted
