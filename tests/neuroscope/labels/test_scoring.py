@@ -6,7 +6,7 @@ from mechscope.neuroscope.corpus.documents import Document
 from mechscope.neuroscope.corpus.named_texts import describe_named
 from mechscope.neuroscope.labels import scoring
 from mechscope.neuroscope.labels.current import is_current
-from mechscope.neuroscope.labels.readings import Readings, corpus_of, drawn_documents
+from mechscope.neuroscope.labels.readings import Readings, corpus_of, drawn_documents, shows_counterexamples
 from mechscope.neuroscope.labels.rules import Regex, TokenPatterns, Words
 from mechscope.neuroscope.labels.scoring import Scorer, ScoringOptions
 from mechscope.neuroscope.ready import OwnSource
@@ -17,6 +17,7 @@ from mechscope.neuroscope.writing import write_contents
 from tests.neuroscope import stores
 from tests.neuroscope.labels import planted_store as planted
 
+ENOUGH = 320
 CAT = Words(("cat",))
 
 
@@ -93,10 +94,24 @@ def test_a_higher_threshold_makes_a_unit_that_always_fires_testable(store):
     assert 0.3 < found["text"]["firing"] / found["text"]["tokens"] < 0.5
 
 
+def scored(names) -> int:
+    return sum(not shows_counterexamples(name) for name in names)
+
+
+TESTED = scored(f"{number:02d}.txt" for number in range(planted.SHOWN, planted.DOCUMENTS))
+
+
 def test_documents_that_the_page_shows_are_left_out(store):
     found = Scorer(store).score(f"mlp0/{planted.PLANTED}", CAT)
-    assert found["text"]["documents"] == planted.DOCUMENTS - planted.SHOWN
-    assert found["text"]["tokens"] == (planted.DOCUMENTS - planted.SHOWN) * (planted.LENGTH - 1)
+    assert found["text"]["documents"] == TESTED < planted.DOCUMENTS - planted.SHOWN
+    assert found["text"]["tokens"] == TESTED * (planted.LENGTH - 1)
+
+
+def test_documents_that_counterexamples_come_from_are_not_scored(store):
+    found = Scorer(store).score(f"mlp0/{planted.PLANTED}", Words(("dog",)))
+    for kind in ("missed", "false alarms"):
+        names = {each["document"] for each in found[kind]}
+        assert len(names) == 5 and scored(names) == 0
 
 
 def test_passages_that_the_page_shows_are_left_out_wherever_they_are_repeated():
@@ -135,15 +150,18 @@ def test_more_text_is_read_if_the_unit_fires_too_seldom(store, monkeypatch):
         ),
     )
     told = []
-    options = ScoringOptions(corpus=("library",), enough=350)
+    options = ScoringOptions(corpus=("library",), enough=ENOUGH)
     found = Scorer(store, options, told.append).score(f"mlp0/{planted.PLANTED}", CAT)
     assert (
         found["text"]["more from"] == ["library"] and "reading more of the source code of Python" in told[0]
     )
-    assert found["text"]["documents"] == planted.DOCUMENTS - planted.SHOWN + 40  # two pieces were enough
-    assert found["verdict"] == "holds" and found["text"]["firing"] >= 350
-    less = ScoringOptions(corpus=("library",), enough=350, most_tokens=100)
-    assert Scorer(store, less).score(f"mlp0/{planted.PLANTED}", CAT)["text"]["documents"] == 57 + 20
+    names = [f"more {k} {n}" for k in range(3) for n in range(20)]
+    assert found["text"]["documents"] == TESTED + scored(names[:40])  # two pieces were enough
+    assert found["verdict"] == "holds" and found["text"]["firing"] >= ENOUGH
+    less = ScoringOptions(corpus=("library",), enough=ENOUGH, most_tokens=100)
+    assert Scorer(store, less).score(f"mlp0/{planted.PLANTED}", CAT)["text"]["documents"] == TESTED + scored(
+        names[:20]
+    )
 
 
 def test_scores_stay_with_the_label_and_are_out_of_date_after_another_harvest(tmp_path, store, folder):
@@ -191,3 +209,12 @@ def test_the_model_reads_the_sample_once_for_all_labels_of_a_site(store, monkeyp
     scorer = Scorer(store)
     found = [scorer.score(f"mlp0/{unit}", CAT)["verdict"] for unit in (planted.PLANTED, planted.SHUFFLED)]
     assert found == ["holds", "does not hold"] and calls == ["mlp0"]
+
+
+def test_without_any_text_nothing_is_said(store, monkeypatch):
+    def empty(opened, site, units, settings, sample, vocabulary):
+        return Readings((), (), tuple(range(planted.UNITS)), np.zeros((0, planted.UNITS)), np.zeros(0, bool))
+
+    monkeypatch.setattr(scoring, "read_units", empty)
+    found = Scorer(store).score(f"mlp0/{planted.PLANTED}", CAT)
+    assert found["verdict"] == "cannot tell" and "fires at 0 tokens in 0 of the documents" in found["because"]

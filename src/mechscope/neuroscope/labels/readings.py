@@ -62,6 +62,11 @@ class Readings:
         numbers = {name: number for number, name in enumerate(dict.fromkeys(self.documents))}
         return np.array([numbers[name] for name in self.documents], np.int64)[self.sequence]
 
+    @property
+    def is_shown(self) -> Bool[np.ndarray, " token"]:
+        """Whether a token's document is one that counterexamples come from, and that is therefore not scored."""
+        return np.array([shows_counterexamples(name) for name in self.documents], bool)[self.sequence]
+
     def held_out(self, shown: Sequence[Context], same: int) -> Readings:
         """Without the documents of these contexts, and without tokens that repeat one of them.
 
@@ -102,6 +107,11 @@ class Readings:
             np.concatenate([self.values, other.values]),
             np.concatenate([self.counted, other.counted]),
         )
+
+
+def shows_counterexamples(document: str) -> bool:
+    """Whether counterexamples may come from a document: from one in five, always the same ones."""
+    return hashlib.sha256(document.encode()).digest()[0] % 5 == 0
 
 
 def read_units(

@@ -3,6 +3,9 @@
 The pipeline for a label: thresholds and the units for the null from the store → the model reads the sample once more →
 documents and passages that the page shows are left out → if the unit fires there too seldom, more of the corpus is
 read → the rule scores every token → numbers, null and verdict → counterexamples. See `detector`, `null`, `verdicts`.
+
+Counterexamples come from a fifth of the documents, which are not scored. So a rule that a reader improves with them is
+tested on text that the reader has not seen.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from mechscope.neuroscope.corpus import Corpus, open_corpus
 from mechscope.neuroscope.fire import open_units
@@ -115,7 +119,7 @@ class Scorer:
             return _with(found, verdict)
         others = null.similar_units(np.where(_is(address.unit, known.rates), rate, known.rates), address.unit)
         read, more = self._read(address, others, threshold)
-        test = _Test(read, address.unit, threshold, rule)
+        test, shown = _tests(read, address.unit, threshold, rule)
         found |= {"text": test.text | {"more from": more}}
         verdict = verdicts.verdict_on_text(
             int(test.fires.sum()), test.text["documents with firing"], len(test.fires)
@@ -124,7 +128,7 @@ class Scorer:
             return _with(found, verdict)
         numbers = detect(test.scores, test.fires, test.near, test.document, self.options.seeds)
         columns = [read.units.index(unit) for unit in others]
-        others_fire = read.values[read.counted][:, columns] > known.values[others]
+        others_fire = read.values[test.rows][:, columns] > known.values[others]
         compared = null.compare_with_null(
             numbers.auc.value, test.scores, test.fires, others_fire, self.options.seeds
         )
@@ -133,10 +137,10 @@ class Scorer:
             "null": dataclasses.asdict(compared)
             | {"p_by_seed": list(compared.p_by_seed), "resolution": compared.resolution},
             "missed": counterexamples(
-                read, test.rows, test.fires & (test.scores <= 0), -test.activation, test.activation
+                read, shown.rows, shown.fires & (shown.scores <= 0), -shown.activation, shown.activation
             ),
             "false alarms": counterexamples(
-                read, test.rows, ~test.fires & (test.scores > 0), test.activation, test.activation
+                read, shown.rows, ~shown.fires & (shown.scores > 0), shown.activation, shown.activation
             ),
         }
         return _with(found, verdicts.verdict_on_numbers(numbers, compared))
@@ -175,7 +179,7 @@ class Scorer:
         return self._named_corpus or corpus_of(self.store.about.corpus)
 
     def _is_enough(self, read: Readings, unit: int, threshold: float) -> bool:
-        fires = (read.of(unit) > threshold) & read.counted
+        fires = (read.of(unit) > threshold) & read.counted & ~read.is_shown
         documents = len(set(read.document[fires].tolist()))
         return int(fires.sum()) >= self.options.enough and documents >= 2 * verdicts.FEWEST_DOCUMENTS
 
@@ -199,17 +203,33 @@ class Scorer:
         return self._opened[site]
 
 
-class _Test:
-    """What the unit does and what the rule says, at every token that counts."""
+def _tests(read: Readings, unit: int, threshold: float, rule: Rule) -> tuple[_Test, _Test]:
+    """What is scored, and what counterexamples come from."""
+    scores = np.concatenate([*rule.scores(read.texts), np.zeros(0)])
+    is_shown = read.is_shown if len(scores) else np.zeros(0, bool)
+    return (
+        _Test(read, np.flatnonzero(read.counted & ~is_shown), unit, threshold, scores),
+        _Test(read, np.flatnonzero(read.counted & is_shown), unit, threshold, scores),
+    )
 
-    def __init__(self, read: Readings, unit: int, threshold: float, rule: Rule) -> None:
-        self.rows = np.flatnonzero(read.counted)
-        self.activation = read.of(unit)[self.rows]
+
+class _Test:
+    """What the unit does and what the rule says, at some tokens."""
+
+    def __init__(
+        self,
+        read: Readings,
+        rows: Int[np.ndarray, " row"],
+        unit: int,
+        threshold: float,
+        scores: Float[np.ndarray, " token"],
+    ) -> None:
+        self.rows = rows
+        self.activation = read.of(unit)[rows]
         self.fires = self.activation > threshold
-        self.document = read.document[self.rows] if len(self.rows) else self.rows
-        scores = rule.scores(read.texts)
-        self.scores = np.concatenate(scores)[self.rows] if scores else np.zeros(0)
-        tokens = np.array([token for tokens in read.texts for token in tokens], object)[self.rows]
+        self.document = read.document[rows] if len(rows) else rows
+        self.scores = scores[rows]
+        tokens = np.array([token for tokens in read.texts for token in tokens], object)[rows]
         firing = set(tokens[self.fires].tolist())
         self.near = ~self.fires & np.array([token in firing for token in tokens], bool)
 
