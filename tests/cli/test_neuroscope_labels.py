@@ -88,6 +88,17 @@ def test_all_labels_are_tested_and_what_cannot_be_is_said(without_a_model, place
     assert "holds *" in shown and "The harvest has changed" in shown and "nobody knows" not in shown
 
 
+def test_a_label_of_a_unit_that_another_harvest_does_not_have(without_a_model, place, capsys):
+    for unit in ("5", "2"):
+        assert neuroscope("label", f"planted/mlp0/{unit}", "cats", "--words", "cat") == 0
+    write_contents(place / "stores" / "planted", stores.contents("planted"))
+    capsys.readouterr()
+    assert neuroscope("score", "--all", "--model", "planted") == 0
+    shown = capsys.readouterr().out
+    assert "label 1 of planted/mlp0/5 is not scored: mlp0 has units 0 to 2; there is no unit 5." in shown
+    assert "planted/mlp0/2  cats" in shown
+
+
 def test_a_corpus_that_is_not_there_is_said_even_if_it_is_not_needed(without_a_model, capsys):
     assert neuroscope("label", "planted/mlp0/0", "cats", "--words", "cat") == 0
     assert neuroscope("score", "planted/mlp0/0", "--corpus", "nowhere") == 2

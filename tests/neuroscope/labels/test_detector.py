@@ -94,3 +94,4 @@ def test_similar_units_are_those_that_fire_about_as_often():
     assert similar_units(rates, 0) == [1, 2, *range(5, 35)]
     # If too few are within a factor of two, the closest ones within a factor of ten are taken.
     assert similar_units(np.array([0.1, 0.011, 0.9, 0.009, 0.0]), 0) == [1, 2]
+    assert similar_units(np.array([0.1, 0.0]), 1) == []

@@ -70,10 +70,12 @@ def _scored(
     for label in sorted(labels, key=lambda label: (label.address, label.id)):
         try:
             yield label, scorer.keep(label, _named_function(label, function))
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             if strict and len(labels) == 1:
                 raise
-            console.print(Text(f"label {label.id} of {label.address} is not scored: {error}"))
+            # str() of a KeyError is its message in quotes.
+            reason = error.args[0] if isinstance(error, KeyError) else error
+            console.print(Text(f"label {label.id} of {label.address} is not scored: {reason}"))
 
 
 def _named_function(label: StoredLabel, function: Predicate | None) -> Predicate | None:

@@ -57,6 +57,8 @@ def similar_units(rates: Float[np.ndarray, " unit"], unit: int) -> list[int]:
     >>> similar_units(np.array([0.1, 0.15, 0.5, 0.0, 0.001]), 0)
     [1, 2]
     """
+    if rates[unit] <= 0:
+        return []
     times = np.full(len(rates), np.inf)
     fire = rates > 0
     times[fire] = np.maximum(rates[fire] / rates[unit], rates[unit] / rates[fire])
