@@ -268,3 +268,20 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     assert found["addresses"] == [{"model": "org/model", "site": "mlp0", "unit": 17}, None, None]
     assert [each["rank"] for each in found["where"]] == [1001, 1, 0]
     assert found["window"] == {"from": 0, "tokens": [*"abcd"], "values": [1, 2, 3, 4], "focus": 1}
+
+
+def test_a_label_is_written_on_the_page_of_a_unit(
+    watched: WatchedPage, units: tuple[UnitReadings, str]
+) -> None:
+    page = watched.page
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/mlp0/2")
+    page.wait_for_selector("[data-unit-page]:not([aria-busy])")
+    page.get_by_label("What the unit does").fill("dogs <i>")
+    page.get_by_label("Words or expression").fill("dog, dogs")
+    page.get_by_role("button", name="Write and test").click()
+    # The label is kept, and the test is refused: the store was harvested from other weights.
+    page.locator("[data-part=label-problem]", has_text="has other weights now").wait_for()
+    assert page.inner_text("[data-part=labels]") == "dogs <i> not tested\nRule: words: dog, dogs"
+    assert page.get_by_role("button", name="Write and test").is_enabled()
+    assert page.inner_text("[data-part=label-status]") == ""
+    watched.problems[:] = [each for each in watched.problems if "422" not in each]

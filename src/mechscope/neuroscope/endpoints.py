@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechscope.neuroscope.folders import find_store, known_stores
+from mechscope.neuroscope.label_endpoints import label_endpoints
 from mechscope.neuroscope.messages import (
     Findings,
     Labels,
@@ -127,4 +128,5 @@ def neuroscope_endpoints(stores: OpenStores | None = None) -> list[Endpoint]:
         reading("unit", "Everything that is stored about a unit", UnitRequest, UnitAnswer, unit),
         reading("labels", "All labels of a store, with their scores", LabelsRequest, Labels, labels),
         reading("search", "Units whose texts or labels have some words", SearchRequest, Findings, search),
+        *label_endpoints(shelf),
     ]

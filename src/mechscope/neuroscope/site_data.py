@@ -20,6 +20,8 @@ from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.folders import READY
 from mechscope.neuroscope.head_patterns import quantile_sequences
 from mechscope.neuroscope.label_table import StoredLabel
+from mechscope.neuroscope.labels.current import is_current
+from mechscope.neuroscope.labels.rules import rule_in_words
 from mechscope.neuroscope.messages import (
     LabelPart,
     Labels,
@@ -137,25 +139,27 @@ def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:
         KeyError: for a site or unit that the store does not have.
     """
     address = UnitAddress(store.model, site, unit)
-    labels = tuple(map(_label, store.labels.of(address)))
+    labels = tuple(_label(store, label) for label in store.labels.of(address))
     sequences = quantile_sequences(store, address) if _HEADS.fullmatch(site) else ()
     return unit_answer(store.unit(address), labels, sequences)
 
 
 def labels_of(store: NeuroscopeStore) -> Labels:
     """All labels of a store."""
-    return Labels(labels=tuple(map(_label, store.labels.all())))
+    return Labels(labels=tuple(_label(store, label) for label in store.labels.all()))
 
 
-def _label(label: StoredLabel) -> LabelPart:
+def _label(store: NeuroscopeStore, label: StoredLabel) -> LabelPart:
     scores = label.scores or {}
+    is_old = "harvest" in scores and not is_current(store, label)
+    changed = " The harvest has changed since: test it again." if is_old else ""
     return LabelPart(
         site=label.address.site,
         unit=label.address.unit,
         text=label.label,
-        rule=f"{label.rule_kind}: {label.rule}" if label.rule else "",
+        rule=rule_in_words(label.rule_kind, label.rule),
         verdict=str(scores.get("verdict", "")),
-        because=str(scores.get("because", "")),
+        because=f"{scores.get('because', '')}{changed}",
         scores=_scores_in_words(scores),
     )
 

@@ -5,6 +5,7 @@ import { renderRanking } from "./ranking.js";
 import { formatted, visible } from "./tokens.js";
 import { coloursOf, renderContexts } from "./unit_contexts.js";
 import { renderActivations, renderDensities } from "./unit_histogram.js";
+import { LabelForm } from "./label_form.js";
 import { labelParts } from "./unit_labels.js";
 import { LivePanel } from "./unit_live.js";
 import { fragment, parseAddress, unitHash, unitSource } from "./unit_source.js";
@@ -18,6 +19,7 @@ class UnitPage {
     this.source = unitSource(this.isServed);
     this.find = (name) => element.querySelector(`[data-part=${name}]`);
     this.live = new LivePanel(this.find, this.isServed);
+    this.form = new LabelForm(this.find, this.isServed, (address) => this.readLabels(address));
     this.find("width").addEventListener("input", () => this.drawContexts());
     this.find("number").addEventListener("change", ({ target }) => {
       if (target.value !== "" && target.checkValidity()) location.hash = unitHash({ ...this.address, unit: Number(target.value) });
@@ -44,6 +46,7 @@ class UnitPage {
       this.find("rest").hidden = false;
       this.draw();
       this.live.open(this);
+      this.form.open(address);
     } catch (error) {
       if (location.hash !== hash) return;
       problem.textContent = asSentence(error.message);
@@ -89,6 +92,14 @@ class UnitPage {
     this.drawStatistics();
     this.drawEffects();
     this.drawNeighbours();
+  }
+
+  /** Read the labels of a unit again, and show them if the reader has not gone on. */
+  async readLabels(address) {
+    const { labels } = await this.source.unit(address);
+    if (this.address !== address) return;
+    this.page.labels = labels;
+    this.drawLabels();
   }
 
   drawLabels() {

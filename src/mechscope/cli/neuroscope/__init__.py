@@ -16,6 +16,7 @@ def neuroscope(command: Neuroscope) -> int:
     """Run a command under `mechscope neuroscope` and return its exit code."""
     # Each command is imported late, so that help does not load torch.
     from mechscope.cli.neuroscope.commands import Compare, Harvest
+    from mechscope.cli.neuroscope.label_commands import Label, Labels, Score, Suggest
     from mechscope.cli.neuroscope.store_commands import Check, Export, Fire, Search, Show, Units
 
     match command.command:
@@ -51,3 +52,19 @@ def neuroscope(command: Neuroscope) -> int:
             from mechscope.cli.neuroscope.export import run_check
 
             return run_check(check)
+        case Label() as label:
+            from mechscope.cli.neuroscope.labels import run_label
+
+            return run_label(label)
+        case Labels() as labels:
+            from mechscope.cli.neuroscope.labels import run_labels
+
+            return run_labels(labels)
+        case Score() as score:
+            from mechscope.cli.neuroscope.score import run_score
+
+            return run_score(score)
+        case Suggest() as suggest:
+            from mechscope.cli.neuroscope.labels import run_suggest
+
+            return run_suggest(suggest)

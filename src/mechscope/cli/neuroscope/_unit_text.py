@@ -129,7 +129,8 @@ def _statistics(page: UnitPage, left_out: int) -> Text:
 def _scores(label: StoredLabel) -> str:
     numbers = {name: value for name, value in (label.scores or {}).items() if isinstance(value, (int, float))}
     listed = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-    return f"  ({listed})" if listed else ""
+    known = [str((label.scores or {}).get("verdict", "")), listed]
+    return f"  ({': '.join(each for each in known if each)})" if any(known) else ""
 
 
 def _histogram(histogram: Histogram) -> Table:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mechscope.cli.argument_kinds import Count, Device, Flag, Name, Names, OptionalFolder, Whole, positional
+from mechscope.cli.neuroscope.label_commands import Label, Labels, Score, Suggest
 from mechscope.cli.neuroscope.store_commands import Check, Export, Fire, Search, Show, Units
 
 
@@ -92,6 +93,10 @@ NeuroscopeCommand = (
     | Annotated[Fire, tyro.conf.subcommand("fire")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Label, tyro.conf.subcommand("label")]
+    | Annotated[Score, tyro.conf.subcommand("score")]
+    | Annotated[Labels, tyro.conf.subcommand("labels")]
+    | Annotated[Suggest, tyro.conf.subcommand("suggest")]
 )
 
 
