@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import brief_repr
 from mechscope.neuroscope.corpus import Corpus, open_corpus
 from mechscope.neuroscope.corpus.named_texts import NAMED_CORPORA, describe_named
 from mechscope.neuroscope.labels.text_spans import Tokens
@@ -41,6 +42,8 @@ class Readings:
     values: Float[np.ndarray, "token column"]
     counted: Bool[np.ndarray, " token"]
     """False for attention sinks, and for text that the unit's page shows."""
+
+    __repr__ = brief_repr
 
     def of(self, unit: int) -> Float[np.ndarray, " token"]:
         """The activations of one unit."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from mechscope.arguments import brief_repr
 from mechscope.neuroscope.fire import share_beyond
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Thresholds:
     values: Float[np.ndarray, " unit"]
     rates: Float[np.ndarray, " unit"]
     """The share of the harvest's tokens at which a unit fires, rounded up to whole bins of its histogram."""
+
+    __repr__ = brief_repr
 
 
 def thresholds_of(store: NeuroscopeStore, site: str) -> Thresholds:
