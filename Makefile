@@ -77,6 +77,9 @@ bench: $(VENV)/.test
 	$(PY) -m benchmarks.grokking_step --wall
 	$(PY) -m mechscope models get smollm2-135m
 	$(PY) -m benchmarks.real_model
+	$(PY) -m benchmarks.neuroscope
+	$(PY) -m benchmarks.neuroscope_store
+	$(PY) -m benchmarks.neuroscope_plan
 
 tables: $(VENV)/.test
 	$(PY) -m benchmarks.families

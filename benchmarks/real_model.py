@@ -45,6 +45,8 @@ SAMPLE = 30
 PARTS = ("load", "peak", "forward", "cache", "sweeps", "edges")
 TEMPLATE = 4
 """The template of the prompts: one only, so that none is padded; 17 tokens."""
+PRODUCTS = "products"
+"""The contender that only multiplies matrices."""
 READY = "import os; os.environ['HF_HUB_OFFLINE'] = '1'\nimport torch; torch.set_num_threads(1)\n"
 
 
@@ -87,6 +89,21 @@ class Contenders:
         state["unembed.W_U"] = self.ours.W_U.contiguous()
         self.classic.load_state_dict({**self.classic.state_dict(), **state})
 
+    def products(self, rows: int) -> Callable[[], None]:
+        """A function that computes nothing but the matrix products of a forward pass on so many tokens.
+
+        No implementation can be faster than this with the same library below it. The products of queries with keys,
+        and of patterns with values, are left out.
+        """
+        layers = [m for m in self.transformers.modules() if isinstance(m, torch.nn.Linear)]
+        inputs = {layer.in_features: torch.randn(rows, layer.in_features) for layer in layers}
+
+        def multiply() -> None:
+            for layer in layers:
+                layer(inputs[layer.in_features])
+
+        return multiply
+
     def tokens(self, batch: int, length: int) -> torch.Tensor:
         """Random tokens."""
         generator = torch.Generator().manual_seed(length)
@@ -104,6 +121,7 @@ def forward(contenders: Contenders, rounds: int) -> list[Row]:
             "classic": lambda: contenders.classic(tokens),  # noqa: B023
         }
         note = must_agree({label: call() for label, call in calls.items()})
+        calls[PRODUCTS] = contenders.products(batch * length)
         rows.append(Row(f"forward {batch}×{length}", alternate("", calls, rounds).seconds, note))
     return rows
 
@@ -294,14 +312,26 @@ def peaks(scratch: Path) -> list[Peak]:
 def table(rows: list[Row]) -> str:
     """A Markdown table of times and ratios."""
     labels = ("mechscope", "transformers", "classic")
-    headers = ["work", *(f"{label}, s" for label in labels), "transformers ÷ ours", "classic ÷ ours", "note"]
+    headers = [
+        "work",
+        *(f"{label}, s" for label in labels),
+        "matrix products alone, s",
+        "transformers ÷ ours",
+        "classic ÷ ours",
+        "classic ÷ products",
+        "note",
+    ]
     cells: list[list[str]] = []
     for row in rows:
-        times = [f"{row.seconds[label]:.2f}" if label in row.seconds else "–" for label in labels]
+        times = [
+            f"{row.seconds[label]:.2f}" if label in row.seconds else "–" for label in (*labels, PRODUCTS)
+        ]
         ratios = [
             f"{row.seconds[label] / row.seconds['mechscope']:.1f}" if label in row.seconds else "–"
             for label in labels[1:]
         ]
+        has_both = {"classic", PRODUCTS} <= row.seconds.keys()
+        ratios.append(f"{row.seconds['classic'] / row.seconds[PRODUCTS]:.1f}" if has_both else "–")
         cells.append([row.work, *times, *ratios, row.note])
     return markdown_table(headers, cells)
 

@@ -49,6 +49,13 @@ PICTURES = (
         "circuit", "circuits/planted/ioi/", "[data-part=graph]", 900, waits_for=["[data-part=graph] svg"]
     ),
     Picture("course", "course/01/", ".step", 900),
+    Picture(
+        "neuroscope",
+        "neuroscope/unit/",
+        "[data-part=top] li:nth-child(6)",
+        960,
+        waits_for=["[data-part=effect] table"],
+    ),
     Picture("microscope", "models/ioi-twin/", "main", 900, "dark"),
 )
 

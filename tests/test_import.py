@@ -94,9 +94,14 @@ def test_every_module_is_an_attribute_of_its_package(package: str) -> None:
     "path",
     [
         "techniques.head_detectors.head_scores",
-        "techniques.circuits.eap_ig.eap_ig_inputs",
-        "dictionaries.evaluation.splicing.spliced_loss",
-        "planted.library.registry.load",
+        *(
+            pytest.param(path, marks=pytest.mark.slow)
+            for path in (
+                "techniques.circuits.eap_ig.eap_ig_inputs",
+                "dictionaries.evaluation.splicing.spliced_loss",
+                "planted.library.registry.load",
+            )
+        ),
     ],
 )
 def test_a_module_is_found_before_anything_else_has_imported_it(path: str) -> None:
@@ -121,18 +126,6 @@ def test_every_public_name_resolves() -> None:
     assert set(mechscope.__all__) <= set(dir(mechscope))
     with pytest.raises(AttributeError, match="no attribute 'HookedTransfomer'"):
         mechscope.HookedTransfomer  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        "from mechscope import FactoredMatrix; from mechscope.FactoredMatrix import FactoredMatrix as again",
-        "from mechscope.FactoredMatrix import FactoredMatrix as again; from mechscope import FactoredMatrix",
-        "import mechscope.FactoredMatrix; again = mechscope.FactoredMatrix; from mechscope import FactoredMatrix",
-    ],
-)
-def test_a_class_and_its_module_may_share_a_name(lines: str) -> None:
-    assert fresh(f"{lines}; print(again is FactoredMatrix, isinstance(again, type))") == "True True"
 
 
 @pytest.mark.parametrize(

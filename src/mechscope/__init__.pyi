@@ -8,6 +8,7 @@ from . import loading_from_pretrained as loading_from_pretrained
 from . import past_key_value_caching as past_key_value_caching
 from . import patching as patching
 from . import planted as planted
+from . import problems as problems
 from . import scoreboard as scoreboard
 from . import tasks as tasks
 from . import techniques as techniques
@@ -36,6 +37,7 @@ from .model.slice import Slice as Slice
 from .model.token_batch import Tokens as Tokens
 from .past_key_value_caching import TransformerLensKeyValueCache as TransformerLensKeyValueCache
 from .past_key_value_caching import TransformerLensKeyValueCacheEntry as TransformerLensKeyValueCacheEntry
+from .subjects.files import load_subject as load_subject
 from .SVDInterpreter import SVDInterpreter as SVDInterpreter
 from .techniques.activation_patching import patch as patch
 from .techniques.circuits.discover import discover as discover

@@ -9,6 +9,7 @@ import pytest
 from mechscope.checkpoints.listing import WHERE, list_models
 from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.checkpoints.registry import bundled_names, entries, toy_model_names
+from mechscope.subjects import subject_names
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,8 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_model_is_listed_once() -> None:
     names = [listing.name for listing in list_models()]
-    assert names == [*bundled_names(), *toy_model_names(), *PACKAGED, *(entry.name for entry in entries())]
+    ours = [*bundled_names(), *toy_model_names(), *subject_names()]
+    assert names == [*ours, *PACKAGED, *(entry.name for entry in entries())]
     assert len(set(names)) == len(names)
     assert {listing.where for listing in list_models()} <= set(WHERE)
     assert all(listing.family for listing in list_models())

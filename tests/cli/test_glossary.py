@@ -9,6 +9,7 @@ import pytest
 from mechscope.cli.main import main
 from mechscope.glossary.demo import has_demo
 from mechscope.glossary.entry import SECTIONS, all_entries
+from mechscope.glossary.live import LIVE
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +75,16 @@ def test_counts_are_of_the_entries(capsys: pytest.CaptureFixture[str]) -> None:
     assert glossary("counts") == 0
     last = capsys.readouterr().out.strip().splitlines()[-1].split()
     entries = all_entries().values()
-    wanted = [len(entries), sum(map(has_demo, entries)), sum(len(entry.links) for entry in entries)]
+    wanted = [
+        len(entries),
+        sum(map(has_demo, entries)),
+        len(LIVE),
+        sum(len(entry.links) for entry in entries),
+    ]
     assert last == ["all", *map(str, wanted)]
     page = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text(encoding="utf-8")
-    assert f"{wanted[0]} entries, {wanted[1]} demos and {wanted[2]} links" in " ".join(page.split())
+    words = f"{wanted[0]} entries, {wanted[1]} demos, {wanted[2]} live demos and {wanted[3]} links"
+    assert words in " ".join(page.split())
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ def test_help_and_mistakes_do_not_load_torch(arguments: list[str]) -> None:
     [
         "run", "verify", "replications", "models", "doctor", "scoreboard", "serve", "site",
         "sae", "sae train", "sae eval", "sae sweep", "sae show",
+        "neuroscope", "neuroscope harvest", "neuroscope compare", "neuroscope show", "neuroscope search",
+        "neuroscope units", "neuroscope fire", "neuroscope export", "neuroscope check",
+        "neuroscope label", "neuroscope score", "neuroscope labels", "neuroscope suggest",
     ],
 )  # fmt: skip
 def test_help_speaks_of_values_and_not_of_types(command: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,13 @@ def test_a_site_needs_the_runs_that_it_was_told_to_show(
     assert f"there is no folder {tmp_path / 'rusn'}" in capsys.readouterr().err
 
 
+def test_a_site_needs_the_stores_that_it_was_told_to_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("site", "build", str(tmp_path / "lab"), "--stores", str(tmp_path / "store")) == 2
+    assert f"there is no neuroscope store in {tmp_path / 'store'}" in capsys.readouterr().err
+
+
 def test_a_missing_server_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

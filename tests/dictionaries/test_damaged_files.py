@@ -132,7 +132,7 @@ def job_with_name(path: Path) -> object:
         return read_job(path).to_dict()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", KINDS)
 def test_damage_is_noticed(name: str, seed: int, tmp_path: Path) -> None:
     assert assert_damage_is_noticed(KINDS[name], tmp_path, seed, amount=2) >= 16

@@ -16,6 +16,18 @@ def test_the_entries_have_no_mistakes() -> None:
     assert lint.demo_problems() == []
 
 
+def test_every_abbreviation_of_a_lesson_or_entry_is_explained() -> None:
+    texts = lint.all_texts()
+    assert sum("lesson.md" in where for where in texts) >= 17
+    assert lint.unexplained(texts) == []
+
+
+def test_an_abbreviation_that_nobody_explains_is_found() -> None:
+    text = "XQZ ranks, `ABC` is code, $QRS$ a formula, and MLPs are explained.\n```\nDEF\n```"
+    assert lint.unexplained({"a lesson": text}) == ["a lesson uses XQZ, which no entry explains."]
+    assert lint.unexplained({"a lesson": "MLP"}, {}) == ["a lesson uses MLP, which no entry explains."]
+
+
 def pair(**changes: Any) -> dict[str, Entry]:
     """Two entries that link to each other, the first with a mistake."""
     return {

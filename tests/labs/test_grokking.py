@@ -679,6 +679,7 @@ def test_published_models_have_their_checksums(monkeypatch: pytest.MonkeyPatch, 
     assert third_party_module.models_folder() == data_folder / "models"
 
 
+@pytest.mark.slow
 def test_published_models_come_out_as_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_folder: Path
 ) -> None:

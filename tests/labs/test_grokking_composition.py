@@ -195,7 +195,7 @@ def test_an_interrupted_training_continues_as_if_nothing_had_happened(
     assert resumed.history.epoch.tolist() == [0, 10, 20, 30, 40]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_same_network_understands_or_memorises_depending_on_its_answers(
     tmp_path: Path, seed: int
 ) -> None:

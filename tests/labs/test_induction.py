@@ -194,6 +194,7 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     return dataclasses.replace(LAB, configs={"quick": SMALL, "full": full}, seeds={"quick": 1, "full": 2})
 
 
+@pytest.mark.slow
 def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path) -> None:
     run = run_lab(small_lab, "full", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
@@ -443,6 +444,7 @@ def test_a_one_layer_model_that_can_do_it_too_fails_the_contrast(one: History) -
     assert verdicts(trained_from_bundle(), one)["3.2"] == "fail"
 
 
+@pytest.mark.slow
 def test_the_red_team_tells_two_heads_from_a_crowd() -> None:
     """Two heads written by hand are the whole circuit and follow the rule; the trained model's best two are not."""
     config = dataclasses.replace(LAB.configs["quick"], n_tokens=44, n_ctx=41, shortest=8, longest=15)

@@ -501,6 +501,7 @@ def test_a_head_that_comes_before_it_is_used_fails(late_by: int) -> None:
     assert text_verdicts(text_history(0.05, 5.0), mixed)["3.11"] == "fail"
 
 
+@pytest.mark.slow
 def test_the_bundled_language_model_and_the_same_a_checkpoint_late(tmp_path: Path) -> None:
     """r = .90 as it is; shifted by one checkpoint nothing is left, and the claim must fail."""
     histories = study_text_models(Workspace(None, (0,), torch.device("cpu"), tmp_path))

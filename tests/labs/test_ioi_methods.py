@@ -447,6 +447,7 @@ def verdicts(found: dict[str, float]) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("seed", [0])
+@pytest.mark.slow
 def test_random_weights_in_gpt2_s_shape_go_all_the_way_and_fail(seed: int) -> None:
     found = gpt2_measures(in_gpt2_shape(seed), SMALL, seed)
     held = verdicts({**found, "acdc_edge_auc": float("nan")})

@@ -168,7 +168,7 @@ def test_others_are_of_the_same_layers_and_of_no_class() -> None:
 # The study ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_random_weights_fail_every_claim(seed: int, tmp_path: Path) -> None:
     study = study_smollm2(workspace(tmp_path, (seed,)), stand_in(SMOLLM2, lambda: grouped_model(seed)))
     checked = check_claims(CLAIMS_SMOLLM2, study.measures)

@@ -119,8 +119,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     "number",
     [
-        signal.SIGINT,
-        *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGKILL)),
+        pytest.param(number, marks=pytest.mark.slow)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
     ],
 )
 def test_a_signal_ends_every_process_and_keeps_what_was_finished(

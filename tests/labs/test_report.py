@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html as html_text
 import json
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mechscope.glossary.entry import find_entry
 from mechscope.labs import registry, render_report, run_lab
 from mechscope.labs.lab import LabFigure, Outcome
 from mechscope.pages.figures import figure_html
@@ -105,6 +107,15 @@ def test_a_figure_that_the_lesson_does_not_place_is_still_shown(tmp_path: Path) 
     lab.lesson.write_text("No figure placed.", encoding="utf-8")
     html = render_report(run_lab(lab, out=tmp_path / "runs"))
     assert html.count('id="figure-line"') == 1
+
+
+def test_a_term_of_the_glossary_shows_its_line_where_it_first_appears(tmp_path: Path) -> None:
+    lab = tiny_lab(tmp_path)
+    lab.lesson.write_text("The logit lens, and the logit lens again.", encoding="utf-8")
+    html = render_report(run_lab(lab, out=tmp_path / "runs"))
+    (line,) = re.findall(r'<span class="glossary-term"[^>]*title="([^"]+)">logit lens</span>', html)
+    assert html_text.unescape(line) == find_entry("logit lens").line
+    assert '<a class="glossary-term"' not in html
 
 
 def test_a_lesson_cannot_ask_for_what_was_not_measured(tmp_path: Path) -> None:

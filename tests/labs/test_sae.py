@@ -224,6 +224,7 @@ def test_known_features_are_found_and_shuffled_ones_are_not(
     assert numbers["small_mmcs"] < honest["small_mmcs"] - 0.2
 
 
+@pytest.mark.slow
 def test_an_untrained_grid_fails(tmp_path: Path, findings: TextFindings) -> None:
     untrained = dataclasses.replace(GRID, learning_rate=1e-9, steps=8)
     numbers = with_text(run_grid(workspace(tmp_path), untrained, 0, "untrained"), findings, tmp_path)

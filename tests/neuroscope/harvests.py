@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.neuroscope.brute_force import ReadSequence
 from torch import Tensor
 
 from mechscope.model.transformer import HookedTransformer
@@ -18,6 +17,7 @@ from mechscope.neuroscope.shards import Shard
 from mechscope.neuroscope.site_reader import SiteReader
 from mechscope.neuroscope.sites import Site
 from mechscope.neuroscope.state import SEQUENCES_PER_SHARD, HarvestState
+from tests.neuroscope.brute_force import ReadSequence
 
 VOCABULARY = 12
 SETTINGS = HarvestSettings(

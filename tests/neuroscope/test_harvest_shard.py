@@ -7,6 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+
+from mechscope.model.encoder import HookedEncoder
+from mechscope.neuroscope.bins import bin_edges
+from mechscope.neuroscope.harvest_shard import harvest_shard
+from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.shards import Shard
+from mechscope.neuroscope.sinks import calibrated
+from mechscope.neuroscope.sites import find_sites
+from mechscope.neuroscope.state import Extremes, HarvestState
 from tests.neuroscope.brute_force import Found, contexts, counted
 from tests.neuroscope.harvests import (
     SETTINGS,
@@ -18,15 +27,6 @@ from tests.neuroscope.harvests import (
     random_site,
     read_all,
 )
-
-from mechscope.model.encoder import HookedEncoder
-from mechscope.neuroscope.bins import bin_edges
-from mechscope.neuroscope.harvest_shard import harvest_shard
-from mechscope.neuroscope.settings import HarvestSettings
-from mechscope.neuroscope.shards import Shard
-from mechscope.neuroscope.sinks import calibrated
-from mechscope.neuroscope.sites import find_sites
-from mechscope.neuroscope.state import Extremes, HarvestState
 
 
 def kept(extremes: Extremes, unit: int) -> list[Found]:

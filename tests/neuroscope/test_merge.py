@@ -10,6 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from mechscope.neuroscope.merge import merge
+from mechscope.neuroscope.state import Extremes, HarvestState
 from tests.neuroscope.brute_force import contexts, counted
 from tests.neuroscope.harvests import (
     SETTINGS,
@@ -21,9 +24,6 @@ from tests.neuroscope.harvests import (
     read_all,
 )
 from tests.neuroscope.test_harvest_shard import kept
-
-from mechscope.neuroscope.merge import merge
-from mechscope.neuroscope.state import Extremes, HarvestState
 
 SHARDS = 7
 

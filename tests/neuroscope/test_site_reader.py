@@ -5,8 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tests.neuroscope.harvests import SETTINGS, Chosen
-from tests.neuroscope.harvests import model as digits_model
 
 from mechscope import load_model
 from mechscope.neuroscope.sequences import Cutter, in_batches
@@ -15,6 +13,8 @@ from mechscope.neuroscope.shards import Shard
 from mechscope.neuroscope.sinks import calibrated
 from mechscope.neuroscope.site_reader import SiteReader, steady_arithmetic
 from mechscope.neuroscope.sites import find_sites
+from tests.neuroscope.harvests import SETTINGS, Chosen
+from tests.neuroscope.harvests import model as digits_model
 
 TEXT = "Once upon a time there was a little dog who liked to run in the park with a red ball. " * 3
 

@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 from safetensors.torch import save
-from tests.neuroscope.harvests import SETTINGS, model, random_shards, random_site
 
 from mechscope.neuroscope.bins import CODES, N_BINS, bin_edges, bin_of_code
 from mechscope.neuroscope.harvest_shard import harvest_shard
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.state import HarvestState
 from mechscope.settings import decode
+from tests.neuroscope.harvests import SETTINGS, model, random_shards, random_site
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,13 @@ def test_where_links_are_made(html: str, wanted: list[tuple[str, str]]) -> None:
     assert linked(html) == wanted
 
 
+def test_a_page_that_stands_alone_shows_the_line_without_a_link() -> None:
+    page = link_lessons('<article class="lesson">SAE, SAE</article>', TERMS, None)
+    line = "A &quot;measure&quot; that is a target."
+    marked = f'<span class="glossary-term" role="term" tabindex="0" title="{line}">SAE</span>'
+    assert page == f'<article class="lesson">{marked}, SAE</article>'
+
+
 def test_the_line_is_escaped() -> None:
     page = link_lessons('<article class="lesson">SAE, attention head</article>', TERMS, lambda route: route)
     assert 'title="A &quot;measure&quot; that is a target."' in page

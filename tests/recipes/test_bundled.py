@@ -20,7 +20,9 @@ def test_the_family_is_there():
     assert {f"mini-{kind}-{layers}l" for kind in KINDS for layers in (1, 2, 3, 4)} <= {*MEMBERS}
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "ioi-twin" else ()) for name in MADE]
+)
 def test_its_figures_are_what_it_measures_now(name):
     recipe = find_recipe(name)
     written = json.loads((BUNDLED / name / "figures.json").read_text(encoding="utf-8"))
@@ -61,9 +63,8 @@ def test_members_share_one_tokenizer():
     assert len({(BUNDLED / name / "tokenizer.json").read_bytes() for name in MEMBERS}) == 1
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("mini-attn-only-1l", marks=pytest.mark.slow), "mini-attn-only-2l"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mini-attn-only-1l", "mini-attn-only-2l"])
 def test_the_phase_change_can_be_watched(name):
     recipe = find_recipe(name)
     steps = [*recipe.config.keep, recipe.config.steps]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -111,6 +113,17 @@ def test_images_with_their_own_scale_peak_at_one() -> None:
     figure = image_grid(images, list("abc"), title="T", unit="u", each_its_own_scale=True)
     assert [float(np.abs(trace.z).max()) for trace in figure.data] == [1, 0, 1]
     assert "÷ its largest" in figure.layout.coloraxis.colorbar.title.text
+
+
+def test_markers_on_logarithmic_axes_stand_where_they_say() -> None:
+    markers = [Marker(100, "event"), Marker(0.01, "level", axis="y")]
+    series = {"a": [1, 0.1, 0.001]}
+    layout: Any = curves([1, 10, 1000], series, **TITLES, markers=markers, log_x=True, log_y=True).layout
+    # Plotly places shapes by value but annotations by exponent.
+    assert [layout.shapes[0].x0, layout.shapes[1].y0] == [100, 0.01]
+    assert [layout.annotations[0].x, layout.annotations[1].y] == pytest.approx([2, -2])
+    with pytest.raises(ValueError, match="'zero' is at 0, which is not on a logarithmic axis"):
+        curves([1, 10], {"a": [1, 2]}, **TITLES, markers=[Marker(0, "zero", axis="y")], log_y=True)
 
 
 def test_markers_stand_where_they_say() -> None:

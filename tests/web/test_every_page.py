@@ -17,8 +17,9 @@ EXAMPLES = (
     "circuits/published/docstring/",
     "course/00/",
     "glossary/cherry-picking/",
+    "problems/memory-after-grokking/",
 )
-ALIKE = ("circuits/planted/", "circuits/published/", "course/", "glossary/")
+ALIKE = ("circuits/planted/", "circuits/published/", "course/", "glossary/", "problems/")
 OPENED = [
     route
     for route in PAGES
@@ -29,7 +30,10 @@ DIFFERENT = [route for route in OPENED if not route.startswith("models/m") or ro
 """Pages without those that differ from another one in the model only."""
 
 
-@pytest.mark.parametrize("route", OPENED)
+@pytest.mark.parametrize(
+    "route",
+    [pytest.param(route, marks=() if route in DIFFERENT else pytest.mark.slow) for route in OPENED],
+)
 def test_it_opens_and_has_no_barriers(browser: Any, address: str, route: str) -> None:
     watched = WatchedPage(browser, color_scheme="light")
     page = watched.page

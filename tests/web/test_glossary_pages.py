@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 
 from mechscope.glossary.draw import shipped_figure
-from mechscope.glossary.entry import all_entries
-from mechscope.glossary.site_pages import entry_route, site_pages
+from mechscope.glossary.entry import SECTIONS, all_entries, entries_of
+from mechscope.glossary.site_pages import entry_route, section_route, site_pages
 from mechscope.pages.site import Site, SitePage, collect_site
 from mechscope.pages.terms import Term
 from mechscope.web.rendering import render_site_page
@@ -40,6 +41,23 @@ def test_an_entry_leads_to_exercises_steps_and_related_entries(site: Site) -> No
     assert "<math" in page
     assert "def cherry_picking() -&gt; PageFigure:" in page
     assert "Simmons, Nelson and Simonsohn (2011)" in page
+
+
+def test_a_section_is_a_chapter_in_which_nothing_is_needed_before_it_comes(site: Site) -> None:
+    for section in SECTIONS:
+        page = render_site_page(site, site.pages[section_route(section)], is_served=False)
+        places = {entry.slug: page.index(f'<h2 id="{entry.slug}">') for entry in entries_of(section)}
+        for entry in entries_of(section):
+            assert all(places[slug] < places[entry.slug] for slug in entry.before if slug in places)
+        assert set(re.findall(r'href="../../([a-z0-9-]+)/index.html"', page)) <= {*all_entries(), "section"}
+
+
+def test_what_to_try_is_text_and_a_button(site: Site) -> None:
+    page = render_site_page(site, site.pages["glossary/induction-head/"], is_served=False)
+    assert "<p>The text says the same thing twice." in page
+    assert 'data-model="mini-attn-only-2l" data-panels="attention interventions"' in page
+    other = render_site_page(site, site.pages["glossary/cherry-picking/"], is_served=False)
+    assert "data-model" not in other and "glossary_live.js" not in other
 
 
 def test_lessons_link_their_terms(site: Site) -> None:

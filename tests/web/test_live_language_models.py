@@ -81,7 +81,9 @@ def test_random_tokens_and_texts_that_do_not_fit(watched: WatchedPage, address: 
     assert page.locator(".live-problem").is_hidden()
 
 
-@pytest.mark.parametrize(("story", "giver"), [("0", "first"), ("1", "second")])
+@pytest.mark.parametrize(
+    ("story", "giver"), [("0", "first"), pytest.param("1", "second", marks=pytest.mark.slow)]
+)
 def test_the_logit_difference(watched: WatchedPage, address: str, story: str, giver: str) -> None:
     page = watched.page
     page.goto(f"{address}steps/04-ioi/")

@@ -26,7 +26,7 @@ def watched(browser: Any, address: str) -> Iterator[WatchedPage]:
     found.page.close()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_its_gradients_are_those_of_autograd(watched: WatchedPage, seed: int) -> None:
     W, b, x, importance, loss, dW, db = watched.page.evaluate(
         """async (seed) => {
@@ -66,7 +66,8 @@ def test_its_measures_are_the_labs(watched: WatchedPage) -> None:
     assert edges == pytest.approx(boundary(torch.tensor([0.5, 1.0], dtype=torch.float64)).tolist())
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_rare_features_are_all_kept_and_frequent_ones_are_not(watched: WatchedPage, seed: int) -> None:
     kept = watched.page.evaluate(
         """async (seed) => {

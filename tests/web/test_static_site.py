@@ -41,6 +41,7 @@ def test_pages_and_the_site_are_small(site: Path) -> None:
         is_long = page.parent.parent.name in ("steps", "course") or page.parent.name in (
             "replications",
             "glossary",
+            "problems",
         )
         assert page.stat().st_size < (300_000 if is_long else 50_000)
     for module in (site / "static").glob("*.js"):

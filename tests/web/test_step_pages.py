@@ -103,11 +103,8 @@ def _size(url: str) -> int:
         return len(answer.read())
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [pytest.param(entry, marks=pytest.mark.slow if entry is not LABS[4] else ()) for entry in LABS],
-    ids=lambda entry: entry.slug,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", LABS, ids=lambda entry: entry.slug)
 def test_every_figure_is_drawn_on_the_screen_and_on_paper(
     browser: Any, address: str, entry: LabEntry
 ) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
 from mechscope.near_names import did_you_mean_clause
+from mechscope.subjects.bundled_folders import BUNDLED as BUNDLED_SUBJECTS
+from mechscope.subjects.bundled_folders import subject_names
 
 CARDS = Path(__file__).parent / "cards"
 """Cards of packaged models, which come with mechscope although the weights do not."""
@@ -15,12 +17,14 @@ FILE = "card.md"
 
 def carded_names() -> list[str]:
     """Models with a card: the bundled ones and those in packages."""
-    return [*bundled_names(), *toy_model_names(), *(name for name in PACKAGED if card_path(name).is_file())]
+    packaged = (name for name in PACKAGED if card_path(name).is_file())
+    return [*bundled_names(), *toy_model_names(), *subject_names(), *packaged]
 
 
 def card_path(name: str) -> Path:
     """Where the card of a model is, or would be."""
-    return (CARDS if name in PACKAGED else BUNDLED) / name / FILE
+    folder = CARDS if name in PACKAGED else BUNDLED_SUBJECTS if name in subject_names() else BUNDLED
+    return folder / name / FILE
 
 
 def read_card(name: str) -> str:

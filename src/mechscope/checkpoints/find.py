@@ -116,8 +116,9 @@ def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
         near = registry.nearest_names(name)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(
-            f"there is no model, folder or file named {name!r}.{hint} `mechscope models` lists the names; a "
-            "repository on the Hugging Face hub is written owner/name."
+            f"there is no model, folder or file named {name!r}.{hint} `mechscope models` lists the names "
+            "(image models and agents are loaded by load_subject); a repository on the Hugging Face hub is written "
+            "owner/name."
         )
     hub_id, shown = (entry.hub_id, entry.name) if entry else (name, name)
     revision, weights, labels = _version(hub_id, shown, wanted)

@@ -10,6 +10,8 @@ from mechscope.checkpoints.hub import find_on_this_machine, weight_files
 from mechscope.checkpoints.model_table import TABLE
 from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, entries, toy_model_names
+from mechscope.subjects.bundled_folders import BUNDLED as BUNDLED_SUBJECTS
+from mechscope.subjects.bundled_folders import subject_names
 
 WHERE = {
     "bundled": "comes with mechscope",
@@ -23,6 +25,8 @@ PACKAGED_FAMILY = "models in packages"
 """The family of models that `mechscope models get` fetches."""
 TOY_MODELS = "toy models (load_toy_models)"
 """The family of toy-model collections, which are not transformers."""
+SUBJECTS = "image models and agents (load_subject)"
+"""The family of networks that are not transformers but have hook points."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,11 @@ class Listing:
     """One model that can be loaded by name."""
 
     name: str
-    """The name for load_model, or for load_toy_models if the family says so."""
+    """The name for load_model, or for load_toy_models or load_subject if the family says so."""
     aliases: tuple[str, ...]
     """Other names for it."""
     family: str
-    """Its group in the model table, "bundled", PACKAGED_FAMILY or TOY_MODELS."""
+    """Its group in the model table, "bundled", PACKAGED_FAMILY, TOY_MODELS or SUBJECTS."""
     parameters: str
     """Number of parameters according to the name, such as "70m"; empty if the name does not say."""
     hub_id: str
@@ -54,11 +58,13 @@ def list_models() -> list[Listing]:
     >>> [model.name for model in list_models() if model.where == "bundled"][:2]
     ['grokking-p113', 'induction-2l']
     """
-    listings = []
-    families = {**dict.fromkeys(bundled_names(), "bundled"), **dict.fromkeys(toy_model_names(), TOY_MODELS)}
-    for name, family in families.items():
-        megabytes = _megabytes(weight_files(BUNDLED / name))
-        listings.append(Listing(name, (), family, "", "", "bundled", megabytes))
+    bundled = [(name, "bundled", BUNDLED) for name in bundled_names()]
+    bundled += [(name, TOY_MODELS, BUNDLED) for name in toy_model_names()]
+    bundled += [(name, SUBJECTS, BUNDLED_SUBJECTS) for name in subject_names()]
+    listings = [
+        Listing(name, (), family, "", "", "bundled", _megabytes(weight_files(folder / name)))
+        for name, family, folder in bundled
+    ]
     listings += [
         Listing(
             name=model.name,

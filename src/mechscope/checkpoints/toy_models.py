@@ -25,6 +25,7 @@ from mechscope.model.state_dict_check import check_state_dict, check_weights
 from mechscope.near_names import did_you_mean
 from mechscope.reading import read_json_object
 from mechscope.storage.files import write_atomically
+from mechscope.subjects.bundled_folders import subject_names
 
 BUNDLED = "superposition-instances"
 """The collection that comes with mechscope."""
@@ -146,6 +147,8 @@ def _instead(name: str) -> str:
     """The end of an error message: the function that loads this name, or similar names."""
     if name in registry.bundled_names() or registry.lookup(name) is not None:
         return f" {name} is a transformer: mechscope.load_model({name!r}) loads it."
+    if name in subject_names():
+        return f" {name} is an image model or an agent: mechscope.load_subject({name!r}) loads it."
     known = registry.toy_model_names()
     return did_you_mean(name, known) or f" Bundled: {', '.join(known) or 'none'}."
 

@@ -20,9 +20,11 @@ from mechscope.cli.argument_kinds import (
     OptionalFolder,
     PathName,
     Whole,
+    choices,
     positional,
 )
 from mechscope.cli.course.commands import Course
+from mechscope.cli.neuroscope.commands import Neuroscope
 from mechscope.cli.sae.commands import Sae
 
 
@@ -232,6 +234,8 @@ class Site:
     """build, and the folder to write: a new one, or one that an earlier build wrote."""
     runs: Annotated[Path | None, OptionalFolder] = None
     """Folder of runs that the pages of the steps show; by default they show runs that come with mechscope."""
+    stores: Annotated[Path | None, OptionalFolder] = None
+    """Folder of a neuroscope store, or of several, whose units are shown in place of those that come with mechscope."""
 
     @property
     def kept(self) -> str:
@@ -279,6 +283,42 @@ class Glossary:
         return ""
 
 
+@dataclass(frozen=True)
+class Problems:
+    """List open problems (list), read one (show ID), begin to work on one (start ID), or turn your notes and figures
+    into one page (report).
+
+    Every problem has a starter: a script that measures the number to beat and draws a first figure.
+    """
+
+    words: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        positional("[list [WORD…] | show ID | start ID | report [FOLDER…] | counts]"),
+    ] = ()
+    """list, and words that the text must have; show or start, and the id of a problem; report, and folders that start
+    made (by default all of them here); or counts, to count problems by area and rating."""
+    rating: Annotated[str, choices("A", "B", "C", "D")] = ""
+    """For list. A: a weekend. B: one to two weeks. C: needs a new technique or infrastructure. D: a research bet."""
+    area: Annotated[str, Name] = ""
+    """For list: an area, such as training."""
+    time: Annotated[str, choices("weekend", "two-weeks", "months")] = ""
+    """For list: what fits into this time. weekend: A. two-weeks: A and B. months: A, B and C."""
+    status: Annotated[str, choices("open", "partly solved", "solved")] = ""
+    """For list: open, partly solved, or solved (replicate the answer)."""
+    compute: Annotated[str, choices("laptop", "free notebook", "one GPU", "cluster")] = ""
+    """For list: what the whole problem needs; every starter runs on a laptop."""
+    folder: Annotated[Path | None, OptionalFolder] = None
+    """For start: the folder to make, by default one with the id of the problem."""
+    out: Annotated[Path | None, File] = None
+    """For report: the file to write, by default problems-report.html."""
+
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return ""
+
+
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
@@ -293,4 +333,6 @@ Command = (
     | Annotated[Course, tyro.conf.subcommand("course")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
     | Annotated[Glossary, tyro.conf.subcommand("glossary")]
+    | Annotated[Neuroscope, tyro.conf.subcommand("neuroscope")]
+    | Annotated[Problems, tyro.conf.subcommand("problems")]
 )

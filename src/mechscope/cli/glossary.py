@@ -15,6 +15,7 @@ from mechscope.cli.commands import Glossary
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.glossary.demo import has_demo, run_demo
 from mechscope.glossary.entry import LINK, SECTIONS, Entry, entries_of, find_entry
+from mechscope.glossary.live import LIVE
 from mechscope.glossary.paths import reading_path
 from mechscope.glossary.search import search
 
@@ -163,15 +164,16 @@ def show_sections(console: Console) -> None:
 
 
 def show_counts(console: Console) -> None:
-    """Print how many entries, demos and links each section has."""
+    """Print how many entries, demos, live demos and links each section has."""
     table = Table(box=None, pad_edge=False)
     table.add_column("section")
-    for heading in ("entries", "demos", "links"):
+    for heading in ("entries", "demos", "live", "links"):
         table.add_column(heading, justify="right")
-    total = [0, 0, 0]
+    total = [0, 0, 0, 0]
     for section, title in SECTIONS.items():
         entries = entries_of(section)
-        row = [len(entries), sum(map(has_demo, entries)), sum(len(entry.links) for entry in entries)]
+        live = sum(entry.slug in LIVE for entry in entries)
+        row = [len(entries), sum(map(has_demo, entries)), live, sum(len(entry.links) for entry in entries)]
         total = [one + other for one, other in zip(total, row, strict=True)]
         table.add_row(title, *map(str, row))
     table.add_row("all", *map(str, total), style="bold")

@@ -113,7 +113,9 @@ def _dispatch(command: Command) -> int:
         Discover,
         Glossary,
         Models,
+        Neuroscope,
         Notebook,
+        Problems,
         Replications,
         Run,
         Sae,
@@ -171,6 +173,14 @@ def _dispatch(command: Command) -> int:
         from mechscope.cli.glossary import glossary
 
         return glossary(command)
+    if isinstance(command, Neuroscope):
+        from mechscope.cli.neuroscope import neuroscope
+
+        return neuroscope(command)
+    if isinstance(command, Problems):
+        from mechscope.cli.problems import problems
+
+        return problems(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

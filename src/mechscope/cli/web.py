@@ -50,11 +50,16 @@ def site(command: Site) -> int:
                 f"--runs: there is no folder {command.runs}. Without --runs, the pages show runs that come with "
                 "mechscope."
             )
+    from mechscope.neuroscope.site_data import with_stores
+    from mechscope.pages.site import collect_site
     from mechscope.web.static_site import build_site
 
     folder = Path(command.action[1])
     with user_errors():
-        pages = build_site(folder, runs=command.runs)
+        lab = collect_site()
+        if command.stores is not None:
+            lab = with_stores(lab, command.stores)
+        pages = build_site(folder, lab, runs=command.runs)
     print(f"{pages} pages in {folder}: open {folder / 'index.html'} in a browser.")
     return 0
 

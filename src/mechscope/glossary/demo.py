@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from mechscope.pages.figures import PageFigure
 
 DEMOS = Path(__file__).parent / "demos"
-HEIGHT = 380
-"""Pixels of a figure that does not say how high it is."""
 
 
 def function_name(entry: Entry) -> str:
@@ -55,9 +53,10 @@ def run_demo(entry: Entry) -> PageFigure:
     Raises:
         KeyError: if there is no demo.
     """
+    from mechscope.pages.figures import set_height
+
     figure = demo_of(entry)()
-    if figure.figure["layout"]["height"] is None:
-        figure.figure.update_layout(height=HEIGHT)
+    set_height(figure.figure)
     return figure
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -14,21 +13,19 @@ from rich.console import Console
 from mechscope.glossary.demo import demo_source, has_demo, run_demo
 from mechscope.glossary.entry import Entry, all_entries, find_entry
 from mechscope.pages.figures import DrawnFigure, draw_figure
-from mechscope.storage.files import write_atomically
+from mechscope.pages.shipped import ship, ship_all, shipped_content
 
 FIGURES = Path(__file__).parent / "figures"
 MOST_BYTES = 15_000
+_CHECKSUM = "demo"
 
 
 def shipped_figure(entry: Entry) -> DrawnFigure | None:
     """The figure of an entry's demo as it is shipped; None if there is none, or the demo has changed since."""
-    path = figure_path(entry)
-    if not has_demo(entry) or not path.is_file():
+    if not has_demo(entry):
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content.pop("demo") != _digest(entry):
-        return None
-    return DrawnFigure(**content)
+    content = shipped_content(figure_path(entry), demo_source(entry), _CHECKSUM)
+    return None if content is None else DrawnFigure(**content)
 
 
 def figure_path(entry: Entry) -> Path:
@@ -45,15 +42,8 @@ def ship_figure(entry: Entry) -> int:
     Raises:
         ValueError: if the figure is too large for a page.
     """
-    content = {**asdict(draw_figure(run_demo(entry))), "demo": _digest(entry)}
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
-    if (size := len(text.encode())) > MOST_BYTES:
-        raise ValueError(
-            f"the figure of {entry.slug} takes {size} bytes; at most {MOST_BYTES} keep its page small. "
-            "Draw fewer points."
-        )
-    write_atomically(figure_path(entry), text)
-    return size
+    content = asdict(draw_figure(run_demo(entry)))
+    return ship(figure_path(entry), content, demo_source(entry), _CHECKSUM, MOST_BYTES)
 
 
 def main(names: Sequence[str]) -> int:
@@ -62,28 +52,16 @@ def main(names: Sequence[str]) -> int:
     Returns:
         1 if a figure could not be drawn, after drawing the others.
     """
-    console = Console(highlight=False)
     entries = [find_entry(name) for name in names] or [
         entry for entry in all_entries().values() if has_demo(entry) and shipped_figure(entry) is None
     ]
-    failed = 0
-    for entry in entries:
-        try:
-            console.print(f"{entry.slug}: {ship_figure(entry)} bytes", markup=False)
-        except Exception as error:
-            # An author sees at once which demos need work.
-            failed += 1
-            console.print(f"{entry.slug}: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    failed = ship_all({entry.slug: partial(ship_figure, entry) for entry in entries})
+    console = Console(highlight=False)
     known = {figure_path(entry) for entry in all_entries().values() if has_demo(entry)}
     for path in sorted(set(FIGURES.glob("*.json")) - known):
         path.unlink()
         console.print(f"{path.stem}: removed, because it has no demo any more", markup=False)
     return 1 if failed else 0
-
-
-def _digest(entry: Entry) -> str:
-    """A checksum of the demo's code without spaces, by which a figure of an earlier version is noticed."""
-    return sha256("".join(demo_source(entry).split()).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

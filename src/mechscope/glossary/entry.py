@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mechscope.glossary.front_matter import read_front_matter
 from mechscope.near_names import near_names
+from mechscope.pages.front_matter import read_front_matter
 
 ENTRIES = Path(__file__).parent / "entries"
 SECTIONS = {
@@ -23,6 +23,21 @@ SECTIONS = {
     "field": "The field",
 }
 """Folder → title, in the order in which the glossary is read."""
+TEXTS = ("term", "line")
+LISTS = ("aliases", "before", "see", "exercises", "labs", "papers")
+INTRODUCTIONS = {
+    "maths": "What the other sections take for granted: vectors and their angles, probabilities and losses, and what "
+    "training does to weights.",
+    "transformers": "The parts of the network that this field looks into, from a token to a prediction.",
+    "circuits": "Parts that work together, and the roles that attention heads were found to play in several models.",
+    "features": "What the directions and the neurons inside a model stand for, and why one neuron rarely stands for "
+    "one thing.",
+    "techniques": "How a claim about the inside of a model is tested: read it out, change it, and compare with chance.",
+    "dictionaries": "How activations are split into sparse features, and how to tell a good dictionary from a bad one.",
+    "tasks": "Small problems with known answers, on which the methods can be checked.",
+    "field": "What mechanistic interpretability wants, and the ways in which it fools itself.",
+}
+"""Folder → what the section is about, in one sentence."""
 HEADINGS = ("Why you should care", "The intuition", "The trap", "Where it fits")
 LONGEST_LINE = 140
 MOST_BEFORE = 4
@@ -91,7 +106,9 @@ def read_entry(path: Path) -> Entry:
         )
     if section not in SECTIONS:
         raise ValueError(f"{path}: {section!r} is no section. Sections: {', '.join(SECTIONS)}.")
-    texts, lists, text = read_front_matter(path.read_text(encoding="utf-8"), path)
+    texts, lists, text = read_front_matter(
+        path.read_text(encoding="utf-8"), path, texts=TEXTS, lists=LISTS, what="an entry"
+    )
     if len(texts["line"]) > LONGEST_LINE:
         raise ValueError(f"{path}: line has {len(texts['line'])} characters; at most {LONGEST_LINE} fit.")
     if len(lists["before"]) > MOST_BEFORE:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from rich.console import Console
 
+import mechscope
 from mechscope.course.unit import find_exercises
 from mechscope.glossary.demo import demo_names, function_name, has_demo
 from mechscope.glossary.draw import shipped_figure
@@ -16,10 +18,37 @@ from mechscope.glossary.paths import reading_path
 from mechscope.labs.registry import LABS
 from mechscope.near_names import did_you_mean
 from mechscope.pages.markdown import lesson_html
+from mechscope.pages.repeated_prose import repetitions
 
+COMMON = frozenset(
+    {
+        "AI",
+        "AND",
+        "ASCII",
+        "BERT",
+        "GB",
+        "GPT",
+        "HTML",
+        "HookedTransformer",
+        "IO",
+        "JSON",
+        "LD",
+        "MNIST",
+        "NOT",
+        "OR",
+        "SmolLM2",
+        "UTF",
+        "XOR",
+    }
+)
+"""Words in capitals that need no entry: names of models, data and file formats, operations of logic, and roles that
+a lesson names."""
 FEWEST_WORDS, MOST_WORDS = 90, 260
-REPEATED = 12
-"""So many words in a row that two entries share are a repetition."""
+_ABBREVIATION = re.compile(r"\b[A-Z][a-z]*[A-Z][A-Za-z0-9]*\b")
+_NO_PROSE = re.compile(
+    r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|\{[{%].*?[%}]\}|\[\[.*?\]\]|\(Mc|\bMc", re.DOTALL
+)
+"""What is not prose: code, formulas, fields of a template and the beginning of a name such as McDougall."""
 
 
 def problems(entries: Mapping[str, Entry] | None = None) -> list[str]:
@@ -30,7 +59,9 @@ def problems(entries: Mapping[str, Entry] | None = None) -> list[str]:
     """
     entries = all_entries() if entries is None else entries
     found = [problem for entry in entries.values() for problem in _problems_of(entry, entries)]
-    return [*found, *_cycles(entries), *_repetitions(entries), *_name_clashes(entries)]
+    words = {entry.slug: words_of(entry) for entry in entries.values()}
+    repeated = [f"{slug} repeats {other}: “… {run} …”" for slug, other, run in repetitions(words)]
+    return [*found, *_cycles(entries), *repeated, *_name_clashes(entries)]
 
 
 def demo_problems() -> list[str]:
@@ -49,6 +80,41 @@ def demo_problems() -> list[str]:
         for entry in entries
         if has_demo(entry) and shipped_figure(entry) is None
     ]
+
+
+def unexplained(texts: Mapping[str, str], entries: Mapping[str, Entry] | None = None) -> list[str]:
+    """Abbreviations that a text uses and no entry explains, such as AUC: whoever meets one has to look it up.
+
+    >>> unexplained({"a lesson": "Its XQZ is high, and so is the KL divergence."})
+    ['a lesson uses XQZ, which no entry explains.']
+
+    Args:
+        texts: a text's name → Markdown; code and formulas in it do not count.
+        entries: slug → entry; None means the glossary.
+    """
+    entries = all_entries() if entries is None else entries
+    known = {
+        word for entry in entries.values() for name in entry.names for word in _ABBREVIATION.findall(name)
+    }
+    found: list[str] = []
+    for where, text in texts.items():
+        used = dict.fromkeys(_ABBREVIATION.findall(_NO_PROSE.sub(" ", text)))
+        found += [
+            f"{where} uses {word}, which no entry explains."
+            for word in used
+            if word not in known | COMMON and word.removesuffix("s") not in known
+        ]
+    return found
+
+
+def all_texts() -> dict[str, str]:
+    """The lessons of all steps and units and the entries, each with a name that tells where it is."""
+    package = Path(mechscope.__path__[0])
+    lessons = [*package.glob("labs/*/lesson.md"), *package.glob("course/units/*/lesson.md")]
+    texts = {
+        path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in sorted(lessons)
+    }
+    return texts | {entry.slug: entry.text for entry in all_entries().values()}
 
 
 def words_of(entry: Entry) -> list[str]:
@@ -103,19 +169,6 @@ def _cycles(entries: Mapping[str, Entry]) -> Iterator[str]:
                 yield str(error)
 
 
-def _repetitions(entries: Mapping[str, Entry]) -> Iterator[str]:
-    first: dict[tuple[str, ...], str] = {}
-    reported: set[tuple[str, str]] = set()
-    for entry in entries.values():
-        words = [re.sub(r"\W", "", word).lower() for word in words_of(entry)]
-        for start in range(len(words) - REPEATED + 1):
-            run = tuple(words[start : start + REPEATED])
-            other = first.setdefault(run, entry.slug)
-            if other != entry.slug and (other, entry.slug) not in reported:
-                reported.add((other, entry.slug))
-                yield f"{entry.slug} repeats {other}: “… {' '.join(run)} …”"
-
-
 def _name_clashes(entries: Mapping[str, Entry]) -> Iterator[str]:
     owner: dict[str, str] = {}
     for entry in entries.values():
@@ -128,7 +181,7 @@ def _name_clashes(entries: Mapping[str, Entry]) -> Iterator[str]:
 def main() -> int:
     """Print every problem; exits with 1 if there is one."""
     console = Console(highlight=False)
-    found = [*problems(), *demo_problems()]
+    found = [*problems(), *demo_problems(), *unexplained(all_texts())]
     for problem in found:
         console.print(problem, markup=False, soft_wrap=True)
     console.print(f"{len(all_entries())} entries, {len(found)} problem{'s' * (len(found) != 1)}.")

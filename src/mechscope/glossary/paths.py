@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mechscope.glossary.entry import Entry, all_entries
 
@@ -34,3 +34,15 @@ def _add(entry: Entry, entries: Mapping[str, Entry], path: dict[str, Entry], aft
             raise ValueError(f"{entry.slug} wants {slug} to be read first, but there is no such entry.")
         _add(entries[slug], entries, path, (*after, entry.slug))
     path[entry.slug] = entry
+
+
+def reading_order(entries: Sequence[Entry]) -> list[Entry]:
+    """Some entries in an order in which each one comes after those to read first, as far as they are among them.
+
+    Entries that do not depend on each other stay in the order given.
+    """
+    order: dict[str, Entry] = {}
+    wanted = {entry.slug for entry in entries}
+    for entry in entries:
+        order |= {before.slug: before for before in reading_path(entry) if before.slug in wanted}
+    return list(order.values())

@@ -14,8 +14,9 @@ from mechscope.course.site_pages import unit_route
 from mechscope.course.unit import find_exercises, find_unit
 from mechscope.glossary.demo import demo_source, has_demo
 from mechscope.glossary.draw import shipped_figure
-from mechscope.glossary.entry import SECTIONS, Entry, all_entries, entries_of
-from mechscope.glossary.paths import reading_path
+from mechscope.glossary.entry import INTRODUCTIONS, SECTIONS, Entry, all_entries, entries_of
+from mechscope.glossary.live import LIVE
+from mechscope.glossary.paths import reading_order, reading_path
 from mechscope.labs.registry import find_entry as find_step
 from mechscope.pages.figures import DrawnFigure, figure_html
 from mechscope.pages.markdown import lesson_html
@@ -32,14 +33,14 @@ HOME = HomeEntry(
     ROUTE,
 )
 ORDINARY = frozenset(
-    {"cache", "clock", "copying", "error", "feature", "head", "hook", "importance", "noise", "pizza"}
+    {"cache", "clock", "copying", "error", "feature", "head", "hook", "importance", "noise", "pizza", "rank"}
 )
 """Terms that are also ordinary words, so that lessons do not link them."""
 _LINK = re.compile(r'<a href="([a-z0-9-]+)">')
 
 
 def site_pages() -> SiteRoom:
-    """The list of terms, and one page per entry."""
+    """The list of terms, one page per section and one per entry."""
     entries = list(all_entries().values())
     pages = [
         SitePage(
@@ -52,6 +53,16 @@ def site_pages() -> SiteRoom:
             summary="The terms of the field, with the idea, the trap and a demo.",
         )
     ]
+    pages += [
+        SitePage(
+            section_route(section),
+            title,
+            TEMPLATES / "section.html",
+            partial(_section, section),
+            summary=INTRODUCTIONS[section],
+        )
+        for section, title in SECTIONS.items()
+    ]
     for place, entry in enumerate(entries):
         before = entries[place - 1] if place else None
         after = entries[place + 1] if place + 1 < len(entries) else None
@@ -61,13 +72,14 @@ def site_pages() -> SiteRoom:
                 entry.term,
                 TEMPLATES / "entry.html",
                 partial(_entry, entry, before, after),
+                scripts=("glossary_live.js",) if entry.slug in LIVE else (),
                 has_figures=_drawn(entry) is not None,
                 summary=entry.line,
             )
         )
     return SiteRoom(
         pages,
-        modules=[HERE / "glossary_page.js"],
+        modules=[HERE / "glossary_page.js", HERE / "glossary_live.js"],
         styles=[HERE / "glossary.css"],
         home=[HOME],
         terms=[
@@ -87,6 +99,15 @@ def entry_route(entry: Entry) -> str:
     return f"{ROUTE}{entry.slug}/"
 
 
+def section_route(section: str) -> str:
+    """Where the page of a section is.
+
+    >>> section_route("maths")
+    'glossary/section/maths/'
+    """
+    return f"{ROUTE}section/{section}/"
+
+
 def _names_in_lessons(entry: Entry) -> tuple[str, ...]:
     """By which names lessons link to an entry: not by words that usually mean something else, such as "score"."""
     own = () if entry.term.lower() in ORDINARY else (entry.term,)
@@ -94,16 +115,41 @@ def _names_in_lessons(entry: Entry) -> tuple[str, ...]:
     return own + tuple(name for name in entry.aliases if re.search(r"\w[\s-]+\w|[A-Z0-9]", name))
 
 
-def entry_html(entry: Entry) -> Markup:
-    """The text of an entry for its page, on which links lead to the pages of other entries."""
-    return Markup(_LINK.sub(r'<a href="../\1/index.html">', lesson_html(entry.text, {})))
+def entry_html(text: str, root: str = "../") -> Markup:
+    """The text of an entry, with links to the pages of other entries.
+
+    Args:
+        text: Markdown.
+        root: how a page that shows it reaches the page of the glossary.
+    """
+    return Markup(_LINK.sub(rf'<a href="{root}\1/index.html">', lesson_html(text, {})))
 
 
 def _list(context: PageContext) -> Mapping[str, Any]:
     return {
         "sections": {section: entries_of(section) for section in SECTIONS if entries_of(section)},
         "titles": SECTIONS,
+        "introductions": INTRODUCTIONS,
         "demos": {entry.slug for entry in all_entries().values() if has_demo(entry)},
+    }
+
+
+def _section(section: str, context: PageContext) -> Mapping[str, Any]:
+    return {**_chapter(section), "titles": SECTIONS}
+
+
+@cache
+def _chapter(section: str) -> Mapping[str, Any]:
+    entries = reading_order(entries_of(section))
+    sections = list(SECTIONS)
+    place = sections.index(section)
+    return {
+        "title": SECTIONS[section],
+        "introduction": INTRODUCTIONS[section],
+        "entries": [(entry, entry_html(entry.parts["The intuition"], "../../")) for entry in entries],
+        "demos": {entry.slug for entry in entries if has_demo(entry)},
+        "before": sections[place - 1] if place else None,
+        "after": sections[place + 1] if place + 1 < len(sections) else None,
     }
 
 
@@ -117,10 +163,13 @@ def _fixed(entry: Entry) -> Mapping[str, Any]:
     shown = _drawn(entry)
     entries = all_entries()
     exercises = [exercise for name in entry.exercises for exercise in find_exercises(name)]
+    live = LIVE.get(entry.slug)
     return {
         "entry": entry,
+        "live": live,
+        "live_task": None if live is None else Markup(lesson_html(live.task, {})),
         "section": SECTIONS[entry.section],
-        "text": entry_html(entry),
+        "text": entry_html(entry.text),
         "code": demo_source(entry) if has_demo(entry) else "",
         "figure": None if shown is None else figure_html(shown),
         "path": reading_path(entry)[:-1],

@@ -14,6 +14,8 @@ from mechscope.labs.page_parts import page_parts
 from mechscope.labs.run_page import FILE, page_content, parse_page, write_page
 from mechscope.pages.formatting import code_spans, duration
 from mechscope.pages.frame import render_page
+from mechscope.pages.site import known_terms
+from mechscope.pages.terms import link_lessons
 from mechscope.storage.files import write_atomically
 
 LIVE = Markup(
@@ -42,7 +44,7 @@ def render_report(run: LabRun) -> str:
 def _render(run: LabRun, content: Mapping[str, Any]) -> str:
     page = parse_page(content, run.folder / FILE)
     links = {figure.name: figure.numbers_link for figure in run.outcome.figures}
-    return render_page(
+    text = render_page(
         Path(__file__).with_suffix(".html"),
         page=page,
         run=page.claims,
@@ -53,3 +55,4 @@ def _render(run: LabRun, content: Mapping[str, Any]) -> str:
         neighbours=neighbours(run),
         **page_parts(page, live=LIVE.format(page.step), numbers=links),
     )
+    return link_lessons(text, known_terms(), None)

@@ -100,7 +100,7 @@ class ContextFinder:
             wanted[some] &= found == best
         # Much faster than wanted.nonzero().
         row, unit = np.divmod(np.flatnonzero(wanted), wanted.shape[1])
-        step = max(1, ACTIVATIONS_AT_ONCE // values.shape[1])
+        step = max(1, ACTIVATIONS_AT_ONCE // (values.shape[1] + self.settings.window))
         for start in range(0, len(row), step):
             some = slice(start, start + step)
             self._take(values, counts, peaks, rows, row[some], unit[some])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,11 @@ class _SiteHarvest:
 
 
 def harvest_shard(
-    model: AnyModel, sites: Sequence[Site], settings: HarvestSettings, shard: Shard
+    model: AnyModel,
+    sites: Sequence[Site],
+    settings: HarvestSettings,
+    shard: Shard,
+    tokens_read: Callable[[int], object] = lambda tokens: None,
 ) -> HarvestState:
     """The state of one shard.
 
@@ -104,6 +108,7 @@ def harvest_shard(
     Args:
         sites: from `find_sites`.
         settings: with `massive_limits`, unless sinks are not left out; see `sinks.calibrated`.
+        tokens_read: is told, after every batch, how many tokens it had.
 
     Raises:
         ValueError: for a model without a tokenizer, settings without limits, or more sequences than a shard can have.
@@ -133,6 +138,7 @@ def harvest_shard(
                         values, counts, real, rows
                     ),
                 )
+                tokens_read(real)
                 if not long:
                     # All documents so far are complete, and the sooner contexts are ranked, the fewer candidates come.
                     _settle(harvests.values())

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.special_tokens import text_ids
 
@@ -28,6 +29,8 @@ class Batch:
     tokens: Int[Tensor, "batch pos"]
     real: Bool[Tensor, "batch pos"]
     """False at padding."""
+
+    __repr__ = brief_repr
 
 
 class Cutter:

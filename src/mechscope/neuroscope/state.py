@@ -17,6 +17,7 @@ from jaxtyping import Float16, Float32, Float64, Int32, Int64
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.settings import decode
 
@@ -44,6 +45,8 @@ class Extremes:
     window: Float16[Tensor, "unit rank offset"]
     """The unit's activations from `before` tokens before this token to `after` tokens after it; 0 beyond the ends of
     the sequence."""
+
+    __repr__ = brief_repr
 
     def __len__(self) -> int:
         """The number of units."""
@@ -88,6 +91,8 @@ class SiteState:
     low: Extremes | None
     """None at sites where the sign does not matter."""
 
+    __repr__ = brief_repr
+
     @property
     def units(self) -> int:
         """The number of units."""
@@ -113,6 +118,8 @@ class Sequences:
     """The tokens of all sequences, one sequence after another, with begin tokens and without padding."""
     documents: tuple[str, ...]
     """The name of each sequence's document."""
+
+    __repr__ = brief_repr
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -160,6 +167,8 @@ class HarvestState:
     """The ids of the sequences drawn at random, in random order."""
     sites: Mapping[str, SiteState]
     """Site name → its units."""
+
+    __repr__ = brief_repr
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Everything as tensors for a safetensors file."""

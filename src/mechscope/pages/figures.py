@@ -28,6 +28,8 @@ DIGITS = 6
 """Significant digits that a figure's coordinates keep."""
 PICTURE = 256
 """A map with at least this many cells is a picture."""
+HEIGHT = 380
+"""Pixels of a figure that does not say how high it is."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class DrawnFigure:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"a figure's name has letters, digits, - and _, unlike {self.name!r}.")
         _check_plot(self.plot, f"figure {self.name!r}")
+
+
+def set_height(figure: go.Figure) -> None:
+    """Give a figure a height if it has none: a page reserves room for a figure before it is drawn."""
+    layout: Any = figure.layout
+    if layout.height is None:
+        figure.update_layout(height=HEIGHT)
 
 
 def draw_figure(figure: PageFigure) -> DrawnFigure:

@@ -65,7 +65,7 @@ def duration(seconds: float) -> str:
     return f"{hours}\u00a0h" + (f"\u00a0{rest}\u00a0min" if rest else "")
 
 
-def day_in_words(when: datetime.datetime) -> str:
+def day_in_words(when: datetime.date) -> str:
     """A date.
 
     >>> day_in_words(datetime.datetime(2026, 3, 9, 14, 5))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,20 @@ class HomeEntry:
 
 
 @dataclass(frozen=True)
+class Backlink:
+    """A link that one room asks another room's page to show, so that the other room need not know it."""
+
+    on: str
+    """The route of the page that shows the link."""
+    route: str
+    """The page that it leads to."""
+    title: str
+    """What that page is called."""
+    kind: str
+    """The heading under which such links stand: "Open problems"."""
+
+
+@dataclass(frozen=True)
 class SiteRoom:
     """What a room contributes to the site."""
 
@@ -128,6 +143,11 @@ class SiteRoom:
     server sends it to be saved, because it may hold scripts; a static site has none."""
     terms: Sequence[Term] = ()
     """Terms that its pages explain; lessons of all rooms link to them."""
+    redirects: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Beginning of an address that is no page → page that reads the rest behind # in its own address. With
+    {"neuroscope/": "neuroscope/unit/"}, a server leads from neuroscope/a/17/ to neuroscope/unit/#a/17."""
+    backlinks: Sequence[Backlink] = ()
+    """Links to its pages that pages of other rooms show."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +176,10 @@ class Site:
     """Name → kind of job."""
     terms: Sequence[Term] = ()
     """Terms that have a page."""
+    backlinks: Mapping[str, Sequence[Backlink]] = field(default_factory=dict[str, Sequence[Backlink]])
+    """Route → links that the page shows for other rooms."""
+    redirects: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Beginning of an address → page that reads the rest behind # in its own address."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -174,8 +198,8 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name, file path, endpoint or kind of job, or the home page would
-            link to a page that is missing.
+        ValueError: if two rooms use one route, module name, file path, endpoint, kind of job or redirect, or the home
+            page would link to a page that is missing, as would a link for another room.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
@@ -187,6 +211,8 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     styles: list[Path] = []
     home: list[HomeEntry] = []
     terms: list[Term] = []
+    redirects: dict[str, str] = {}
+    backlinks: dict[str, list[Backlink]] = {}
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
@@ -198,12 +224,31 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         styles += room.styles
         home += room.home
         terms += room.terms
+        _add(redirects, room.redirects, "redirect")
+        for link in room.backlinks:
+            backlinks.setdefault(link.on, []).append(link)
     if both := sorted(files.keys() & made_files.keys() | files.keys() & run_files.keys()):
         raise ValueError(f"two rooms contribute the file {both[0]!r} to the site.")
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home, endpoints, run_files, jobs, terms)
+    for link in (link for links in backlinks.values() for link in links):
+        if link.route not in pages:
+            raise ValueError(f"{link.on!r} links to {link.title!r} at {link.route!r}, which is no page.")
+    return Site(
+        pages,
+        modules,
+        styles,
+        files,
+        made_files,
+        home,
+        endpoints,
+        run_files,
+        jobs,
+        terms,
+        backlinks,
+        redirects,
+    )
 
 
 def find_rooms() -> list[SiteRoom]:
@@ -218,6 +263,12 @@ def find_rooms() -> list[SiteRoom]:
                 importlib.import_module(f"mechscope.{module.parent.name}.{ROOM_MODULE}").site_pages()
             )
     return rooms
+
+
+@cache
+def known_terms() -> tuple[Term, ...]:
+    """The terms that the rooms of the package explain, for pages that are not part of a site."""
+    return tuple(term for room in find_rooms() for term in room.terms)
 
 
 def _add(collected: dict[str, Any], new: Mapping[str, Any], what: str) -> None:

@@ -1,7 +1,7 @@
 """Link the terms of a page to their explanation: the first occurrence of each in the text of a lesson.
 
 A link shows the explanation in one line when the pointer rests on it or the keyboard reaches it, and screen readers
-read it as the link's description.
+read it as the link's description. A page that stands alone, such as a report, shows the line and has no link.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Term:
     """The page that explains it."""
 
 
-def link_lessons(page: str, terms: Sequence[Term], link: Callable[[str], str]) -> str:
+def link_lessons(page: str, terms: Sequence[Term], link: Callable[[str], str] | None) -> str:
     """A page on which the first occurrence of each term in `<article class="lesson">` is a link.
 
     Args:
         page: the HTML of the page.
         terms: what is explained where.
-        link: route → link from this page.
+        link: route → link from this page; None for a page from which the explanations cannot be reached.
     """
     if not terms:
         return page
@@ -62,7 +62,7 @@ def link_terms(
     html: str,
     pattern: re.Pattern[str],
     by_name: dict[str, Term],
-    link: Callable[[str], str],
+    link: Callable[[str], str] | None,
     linked: set[str],
 ) -> str:
     """HTML with links; see `link_lessons`.
@@ -84,11 +84,7 @@ def link_terms(
             if term.route not in linked:
                 linked.add(term.route)
                 words = text[match.start() : match.end()]
-                target, line = escape(link(term.route)), escape(term.line)
-                parts += [
-                    text[end : match.start()],
-                    f'<a class="glossary-term" href="{target}" title="{line}">{words}</a>',
-                ]
+                parts += [text[end : match.start()], _marked(words, term, link)]
                 end = match.end()
         return "".join([*parts, text[end:]])
 
@@ -109,6 +105,14 @@ def link_terms(
         elif inside and inside[-1] == element:
             inside.pop()
     return "".join(pieces)
+
+
+def _marked(words: str, term: Term, link: Callable[[str], str] | None) -> str:
+    line = escape(term.line)
+    if link is None:
+        # With a place in the order of the Tab key, so that the keyboard reaches the line too.
+        return f'<span class="glossary-term" role="term" tabindex="0" title="{line}">{words}</span>'
+    return f'<a class="glossary-term" href="{escape(link(term.route))}" title="{line}">{words}</a>'
 
 
 @lru_cache(maxsize=4)

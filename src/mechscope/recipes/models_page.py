@@ -22,13 +22,15 @@ from mechscope.reading import read_json_object
 from mechscope.recipes.registry import KINDS, find_recipe
 from mechscope.recipes.store import TRANSFORMER
 from mechscope.storage.files import write_atomically
+from mechscope.subjects.bundled_folders import BUNDLED as BUNDLED_SUBJECTS
+from mechscope.subjects.bundled_folders import subject_names
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 
 
 def page() -> str:
     """The whole page, in Markdown."""
-    files = [path for path in BUNDLED.rglob("*") if path.is_file()]
+    files = [path for folder in (BUNDLED, BUNDLED_SUBJECTS) for path in folder.rglob("*") if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     family = {name: _read(name) for name in _members()}
     return fill_page(
@@ -36,6 +38,7 @@ def page() -> str:
         megabytes=f"{megabytes:.1f}",
         family=_family(family) if family else None,
         others=[_other(name) for name in (*bundled_names(), *toy_model_names()) if name not in family],
+        subjects=[_other(name) for name in subject_names()],
         dictionaries=[_other(name) for name in bundled_dictionary_names()],
         packaged=[_deeper(read_card(name)) for name in PACKAGED if name in carded_names()],
     )
@@ -47,7 +50,10 @@ def _members() -> list[str]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    folder = BUNDLED_DICTIONARIES if name in bundled_dictionary_names() else BUNDLED
+    if name in bundled_dictionary_names():
+        folder = BUNDLED_DICTIONARIES
+    else:
+        folder = BUNDLED_SUBJECTS if name in subject_names() else BUNDLED
     return read_json_object(folder / name / "figures.json")
 
 

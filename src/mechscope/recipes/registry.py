@@ -21,6 +21,10 @@ MODULES: dict[str, str] = {
     "ioi-twin": "mechscope.recipes.ioi_twin",
     "grokking-p113": "mechscope.recipes.grokking",
     "superposition-instances": "mechscope.recipes.superposition",
+    "digits-cnn": "mechscope.recipes.digits_cnn",
+    "digits-cnn-seed1": "mechscope.recipes.digits_cnn",
+    "grid-agent": "mechscope.recipes.grid_agent",
+    "grid-agent-anywhere": "mechscope.recipes.grid_agent",
     "mini-gelu-1l-neurons": "mechscope.recipes.text_dictionary",
 }
 """Name of a bundled model or dictionary → the module whose RECIPES has its recipe."""

@@ -15,6 +15,8 @@ from mechscope.dictionaries.files import is_dictionary_folder
 from mechscope.dictionaries.files import load as load_dictionary
 from mechscope.dictionaries.files import save as save_dictionary
 from mechscope.model.transformer import HookedTransformer
+from mechscope.subjects.files import is_subject_folder, load_subject, save_subject
+from mechscope.subjects.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ def _dictionary_words(dictionary: Dictionary) -> dict[str, str]:
     }
 
 
+def _subject_words(subject: Subject) -> dict[str, str]:
+    count = sum(parameter.numel() for parameter in subject.parameters())
+    return {"parameters": f"{count:,}", "shape": subject.shape_in_words}
+
+
 TRANSFORMER = Store("load_model", _save_transformer, _load_transformer, is_own_folder, _transformer_words)
 """A `HookedTransformer`."""
 TOY_MODELS = Store("load_toy_models", save_toy_models, load_toy_models, is_toy_folder, _toy_words)
@@ -87,3 +94,5 @@ DICTIONARY = Store(
     "dictionaries.load", _save_dictionary, _load_dictionary, is_dictionary_folder, _dictionary_words
 )
 """A `Dictionary`."""
+SUBJECT = Store("load_subject", save_subject, load_subject, is_subject_folder, _subject_words)
+"""A `Subject`: a network that is not a transformer."""

@@ -119,7 +119,7 @@ def _run_in_processes(
     try:
         while waiting or working:
             while waiting and free_lines:
-                with _starting():
+                with holding_back_signals():
                     working.append(_start(context, *waiting.pop(0), free_lines.pop(0), threads, lock))
             ready = wait([worker.pipe for worker in working])
             for worker in [worker for worker in working if worker.pipe in ready]:
@@ -150,7 +150,7 @@ def _start(context: Any, number: int, run: ParallelRun, line: int, threads: int,
 
 
 @contextmanager
-def _starting() -> Generator[None]:
+def holding_back_signals() -> Generator[None]:
     """A process started here ignores Ctrl-C, which a terminal sends to all processes: this process stops it instead.
 
     Signals to this process are held back until the new process has been recorded.
@@ -174,7 +174,7 @@ def _starting() -> Generator[None]:
 
 def _work(run: ParallelRun, line: int, threads: int, pipe: Connection, lock: Any) -> None:
     """One run, in its own process."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     # An exception instead of a sudden end, so that a file that is being written is removed and not left half there.
     signal.signal(signal.SIGTERM, _stop)
     tqdm.set_lock(lock)
@@ -193,7 +193,8 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Wait until the process that started this one has ended, and then end this one at once; for a thread."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

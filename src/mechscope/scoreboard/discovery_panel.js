@@ -1,6 +1,7 @@
 // The panel of a planted circuit's page that runs a discovery method on the server.
 
-import { JobPanel, apiAddress, make } from "./job_following.js";
+import { make } from "./elements.js";
+import { JobPanel, apiAddress } from "./job_following.js";
 
 const MOST_EXAMPLES = 256;
 const MOST_SEED = 1000000;

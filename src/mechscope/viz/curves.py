@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,14 +66,14 @@ def curves(
             line={"dash": DASHES[index % len(DASHES)], "width": 2},
             hovertemplate=f"{escape_in_template(name)}: %{{y:.4g}}<extra></extra>",
         )
-    for marker in markers:
-        add_marker(figure, marker)
     # The title already names a single curve; a legend would only repeat it.
     figure.update_layout(showlegend=len(series) > 1, hovermode="x unified")
     if log_x:
         figure.update_xaxes(log_axis(x))
     if log_y:
         figure.update_yaxes(log_axis(np.concatenate([as_array(values) for values in series.values()])))
+    for marker in markers:
+        add_marker(figure, marker)
     return figure
 
 
@@ -97,18 +98,31 @@ def add_level(figure: go.Figure, marker: Marker) -> None:
 
 
 def add_marker(figure: go.Figure, marker: Marker) -> None:
-    """Draw a marker; its colour comes from the template and so follows the theme."""
+    """Draw a marker; its colour comes from the template and so follows the theme.
+
+    An axis that is to be logarithmic must be so already.
+
+    Raises:
+        ValueError: for an axis other than x and y, and for a place that is not on a logarithmic axis.
+    """
+    layout: Any = figure.layout
+    at = marker.at
+    if marker.axis in ("x", "y") and layout[f"{marker.axis}axis"].type == "log":
+        if not marker.at > 0:
+            raise ValueError(f"{marker.label!r} is at {marker.at:g}, which is not on a logarithmic axis.")
+        # On a logarithmic axis, Plotly places shapes by value but annotations by exponent.
+        at = math.log10(marker.at)
     if marker.axis == "x":
         figure.add_shape(type="line", x0=marker.at, x1=marker.at, y0=0, y1=1, yref="paper")
         figure.add_annotation(
-            x=marker.at, y=1, yref="paper", text=escape(marker.label), xanchor="left", yanchor="top", xshift=4
+            x=at, y=1, yref="paper", text=escape(marker.label), xanchor="left", yanchor="top", xshift=4
         )
     elif marker.axis == "y":
         figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=marker.at, y1=marker.at)
         figure.add_annotation(
             x=1,
             xref="paper",
-            y=marker.at,
+            y=at,
             text=escape(marker.label),
             xanchor="right",
             yanchor="bottom",

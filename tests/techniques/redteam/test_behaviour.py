@@ -30,7 +30,7 @@ def verdicts(evidence: Any) -> dict[str, str]:
     return {check.name: check.verdict for check in evidence.checks}
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_induction_is_what_the_bundled_model_does(induction_model: Any, seed: int) -> None:
     task = repeated_random_tokens(induction_model, 32, seed=seed, bos=128)
     other = repeated_random_tokens(induction_model, 16, seed=seed + 50, bos=128, half=12)
@@ -64,7 +64,7 @@ def test_a_rule_that_the_model_does_not_follow(induction_model: Any, seed: int) 
     assert "Already done" in evidence.cheapest_falsifier
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_bigram_that_is_taken_for_induction(seed: int) -> None:
     """On the task's own prompts both rules are always right; only edits and the baseline tell them apart."""
     model, task = two_jobs(), next_word_task(40, seed)

@@ -42,7 +42,7 @@ def views() -> dict[str, View]:
     }
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_the_outputs_of_a_saved_notebook(
     views: dict[str, View], browser: Any, tmp_path: Path, theme: str
 ) -> None:

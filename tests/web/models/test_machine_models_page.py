@@ -33,6 +33,8 @@ READ = """async ([layer, token]) => {
 EDITS = [
     {"kind": "scale_head", "layer": 0, "head": 1, "factor": -1.5},
     {"kind": "mean_mlp", "layer": 0},
+    {"kind": "add_neuron", "layer": 0, "neuron": 200, "amount": 1.5},
+    {"kind": "ablate_neuron", "layer": 1, "neuron": 17},
     {"kind": "steer", "layer": 1, "scale": 2, "token": 77, "name": "x", "minus_token": 78, "minus_name": "y"},
     {
         "kind": "contrast",

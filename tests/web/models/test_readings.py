@@ -130,6 +130,8 @@ EDITS = [
     Intervention(kind="mean_mlp", layer=0),
     Intervention(kind="scale_head", layer=0, head=2, factor=-2.0),
     Intervention(kind="scale_mlp", layer=0, factor=0.5),
+    Intervention(kind="ablate_neuron", layer=0, neuron=17),
+    Intervention(kind="add_neuron", layer=1, neuron=255, amount=4.0),
     Intervention(kind="steer", layer=1, scale=3.0, token=40),
     Intervention(kind="steer", layer=0, scale=3.0, token=40, minus_token=41, position=2),
     Intervention(kind="contrast", layer=1, scale=2.0, plus=(5, 6, 7), minus=(8, 9)),
@@ -263,7 +265,9 @@ def test_all_endpoints_hold_when_they_are_fuzzed() -> None:
     seen = fuzz(app, hypothesis.settings(max_examples=3))
     app.state.stop()
     for endpoint in endpoints:
-        assert seen[endpoint.name] & {200, 409}, endpoint.name
+        # There is a model of any name, but no store of its units.
+        expected = {404} if endpoint.path.startswith("neuroscope/") else {200, 409}
+        assert seen[endpoint.name] & expected, endpoint.name
         assert 500 not in seen[endpoint.name]
 
 

@@ -5,6 +5,7 @@
 
 const headOutput = (layer) => `blocks.${layer}.attn.hook_z`;
 const mlpOutput = (layer) => `blocks.${layer}.hook_mlp_out`;
+const neurons = (layer) => `blocks.${layer}.mlp.hook_post`;
 const stream = (layer) => `blocks.${layer}.hook_resid_pre`;
 
 // An edit of one head's output [pos head d_head]; `change` gets each position's part.
@@ -25,6 +26,17 @@ const mlpPython = (layer, change) => (name) => [
   `def ${name}(mlp_out, hook):  # mlp_out [batch pos d_model]`,
   `    return ${change}`,
   `hooks.append(("${mlpOutput(layer)}", ${name}))`,
+];
+
+// An edit of one neuron's activation at every position.
+const eachActivation = (layer, neuron, change) => [neurons(layer), ({ shape: [positions, width], data }) => {
+  for (let pos = 0; pos < positions; pos++) data[pos * width + neuron] = change(data[pos * width + neuron]);
+}];
+const neuronPython = (layer, neuron, change) => (name) => [
+  `def ${name}(post, hook):  # post [batch pos d_mlp]`,
+  `    post[:, :, ${neuron}] ${change}`,
+  `    return post`,
+  `hooks.append(("${neurons(layer)}", ${name}))`,
 ];
 
 // What a patch replaces: its hook point, and which slices of the activation.
@@ -79,6 +91,18 @@ const KINDS = {
     words: ({ layer, factor }) => `output of MLP ${layer} multiplied by ${factor}`,
     hook: ({ layer, factor }) => [mlpOutput(layer), ({ data }) => data.forEach((_, i) => { data[i] *= factor; })],
     python: ({ layer, factor }) => mlpPython(layer, `mlp_out * ${factor}`),
+  },
+  ablate_neuron: {
+    fields: ["layer", "neuron"],
+    words: ({ layer, neuron }) => `neuron ${neuron} of MLP ${layer} set to zero`,
+    hook: ({ layer, neuron }) => eachActivation(layer, neuron, () => 0),
+    python: ({ layer, neuron }) => neuronPython(layer, neuron, "= 0"),
+  },
+  add_neuron: {
+    fields: ["layer", "neuron", "amount"],
+    words: ({ layer, neuron, amount }) => `${amount} added to neuron ${neuron} of MLP ${layer}`,
+    hook: ({ layer, neuron, amount }) => eachActivation(layer, neuron, (value) => value + amount),
+    python: ({ layer, neuron, amount }) => neuronPython(layer, neuron, `+= ${amount}`),
   },
   // A token's column of the unembedding, or its difference from another token's; the length is 1 before it is scaled.
   steer: {
@@ -147,9 +171,11 @@ const areTokens = (value, { d_vocab, n_ctx }) => Array.isArray(value) && value.l
 const FIELDS = {
   layer: (value, cfg) => isIndex(value, cfg.n_layers),
   head: (value, cfg) => isIndex(value, cfg.n_heads),
+  neuron: (value, cfg) => isIndex(value, cfg.d_mlp),
   index: (value, cfg, edit) => isIndex(value, edit.site === "heads" ? cfg.n_heads : edit.source?.length),
   position: (value, cfg) => value === undefined || isIndex(value, cfg.n_ctx),
   factor: Number.isFinite,
+  amount: Number.isFinite,
   scale: Number.isFinite,
   token: (value, cfg) => isIndex(value, cfg.d_vocab_out),
   minus_token: (value, cfg) => value === undefined || isIndex(value, cfg.d_vocab_out),
@@ -167,7 +193,7 @@ const FIELDS = {
 export function checkEdit(edit, cfg) {
   if (typeof edit !== "object" || edit === null || !Object.hasOwn(KINDS, edit.kind)) return false;
   const { fields } = KINDS[edit.kind];
-  if (edit.kind.endsWith("_mlp") && cfg.attn_only) return false;
+  if (/_(mlp|neuron)$/.test(edit.kind) && cfg.attn_only) return false;
   return fields.every((field) => FIELDS[field](edit[field], cfg, edit)) &&
     Object.keys(edit).every((field) => field === "kind" || fields.includes(field));
 }

@@ -1,5 +1,5 @@
 // The microscope: one model, one text, and everything that can be read from the run, with interventions that can be
-// undone. Each panel (panel_*.js) has its HTML, `start` (once) and `draw` (after every run or choice).
+// undone. Each panel (panel_*.js) has its name, its HTML, `start` (once) and `draw` (after every run or choice).
 
 import { fits } from "./edits.js";
 import { LocalModel } from "./local_model.js";
@@ -17,6 +17,8 @@ const PANELS = [
   promptPanel, tokensPanel, predictionPanel, interventionsPanel, steeringPanel, attentionPanel, lensPanel, normsPanel,
   attributionPanel, patchingPanel,
 ];
+/** What every microscope shows: without these panels there is no run to look at. */
+const NEEDED = ["prompt", "tokens", "prediction"];
 
 export class Microscope {
   /**
@@ -24,19 +26,24 @@ export class Microscope {
    * @param {Transformer | RemoteModel} model a model in the page, or one that the server runs
    * @param {Tokenizer | null} tokenizer of a model in the page
    * @param {object} options `prompt` and `other`: the first texts; `prependBos`: whether a BOS token goes in front;
-   *   `edits`: the first interventions; `onRun`: called with the microscope after every run
+   *   `edits`: the first interventions; `panels`: names of the panels to show beside the needed ones, null for all;
+   *   `layer` and `head`: the head that is chosen at first; `onRun`: called with the microscope after every run
    */
-  constructor(element, model, tokenizer, { prompt, other = prompt, prependBos = false, edits = [], onRun = () => {} }) {
+  constructor(element, model, tokenizer, {
+    prompt, other = prompt, prependBos = false, edits = [], panels = null, layer = 0, head = 0, onRun = () => {},
+  }) {
     const subject = tokenizer ? new LocalModel(model, tokenizer, prependBos) : model;
-    Object.assign(this, { element, subject, model, tokenizer, onRun, edits: [...edits], layer: 0, head: 0, token: null });
+    Object.assign(this, { element, subject, model, tokenizer, onRun, edits: [...edits], layer, head, token: null });
     this.find = (name) => element.querySelector(`.ms-${name}`);
     // Panels keep what they show in `this`, so that two microscopes need panels of their own.
-    this.panels = PANELS.map((panel) => Object.create(panel));
+    const shown = PANELS.filter(({ name }) => !panels || NEEDED.includes(name) || panels.includes(name));
+    this.panels = shown.map((panel) => Object.create(panel));
     element.innerHTML = this.panels.map(({ title, label = title, hideTitle, html }) =>
       `<section aria-label="${label}">${hideTitle ? "" : `<h2>${title}</h2>`}${html}</section>`).join("");
     this.find("prompt").value = prompt;
-    this.find("other").value = other;
+    if (this.patchingPanel) this.find("other").value = other;
     for (const panel of this.panels) panel.start?.(this, this.find);
+    this.chooseHead({ layer, head });
     this.recolour = async () => {
       if (!this.now) return;
       await this.showAll(() => this.draw());
@@ -50,7 +57,7 @@ export class Microscope {
   close() {
     removeEventListener("mechscope-theme", this.recolour);
     for (const name of ["reading", "running", "drawing"]) this[name] = null;
-    this.patchingPanel.latest = null;
+    if (this.patchingPanel) this.patchingPanel.latest = null;
   }
 
   get patchingPanel() {
@@ -143,7 +150,7 @@ export class Microscope {
   /** Show other texts; interventions stay. */
   async setTexts(prompt, other) {
     this.find("prompt").value = prompt;
-    this.find("other").value = other;
+    if (this.patchingPanel) this.find("other").value = other;
     await this.read();
   }
 
@@ -162,6 +169,7 @@ export class Microscope {
 
   /** Draw the patching map again; for a model in the server, which is slow, when the reader asks for it. */
   async compare() {
+    if (!this.patchingPanel) return;
     if (this.subject.isRemote) this.patchingPanel.clear(this.find);
     else await this.attempt(() => this.patchingPanel.compare(this, this.find));
   }
@@ -180,7 +188,8 @@ export class Microscope {
   /** Choose a head, for what the buttons do. */
   chooseHead({ layer, head }) {
     Object.assign(this, { layer, head });
-    this.find("component").value = `${layer} ${head}`;
+    const choice = this.find("component");
+    if (choice) choice.value = `${layer} ${head}`;
   }
 
   /** Choose a head and show its attention. */

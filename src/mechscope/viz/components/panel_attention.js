@@ -6,6 +6,7 @@ import { renderAttention } from "./attention.js";
 export const ALL_LAYERS = "all";
 
 export const attentionPanel = {
+  name: "attention",
   title: "Attention",
   html: `<p class="ms-note">A map for each head: its row is the token that reads, its column a token that is read, and the
       colour says how much.</p>

@@ -8,6 +8,7 @@ import { quoted } from "./wording.js";
 const SHOWN = 12;
 
 export const attributionPanel = {
+  name: "attribution",
   title: "What writes the chosen token?",
   label: "Direct logit attribution",
   html: `<p class="ms-note">What each component adds to the token's logit at the chosen position. Only what it writes there

@@ -4,6 +4,7 @@
 import { asPython, fits, inWords } from "./edits.js";
 
 export const interventionsPanel = {
+  name: "interventions",
   title: "Interventions",
   html: `<p class="ms-note">Change a part of the model and watch everything else on this page follow. A head reads other
       positions, an MLP works at each position for itself; both write to the residual stream, the vector that the blocks

@@ -10,6 +10,7 @@ import { asSentence, percent, quoted } from "./wording.js";
 const options = Object.entries(SITES).map(([name, { words }]) => `<option value="${name}">${words}</option>`).join("");
 
 export const patchingPanel = {
+  name: "patching",
   title: "What makes the difference between two texts?",
   label: "Patching",
   html: `<label>A second text with as many tokens<textarea class="ms-other" rows="2" spellcheck="false" dir="auto"></textarea></label>

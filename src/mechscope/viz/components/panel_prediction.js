@@ -5,6 +5,7 @@ import { visible } from "./tokens.js";
 import { percent, quoted } from "./wording.js";
 
 export const predictionPanel = {
+  name: "prediction",
   title: "What comes next?",
   label: "Prediction",
   html: `<div class="ms-next"></div>`,

@@ -3,6 +3,7 @@
 import { renderTokens } from "./tokens.js";
 
 export const promptPanel = {
+  name: "prompt",
   title: "Prompt",
   hideTitle: true,
   html: `<label>Text to look at
@@ -34,6 +35,7 @@ export const promptPanel = {
 };
 
 export const tokensPanel = {
+  name: "tokens",
   title: "Tokens",
   html: `<p class="ms-words">Coloured by the loss of the model on each token, in nats: how much it surprised the model.
       Choose a position to look from.</p><div class="ms-text"></div>`,

@@ -5,6 +5,7 @@ import { formatted, visible } from "./tokens.js";
 import { percent, quoted } from "./wording.js";
 
 export const lensPanel = {
+  name: "lens",
   title: "Logit lens",
   html: `<p class="ms-note">The logit of the chosen token (its score, from which its probability is
       computed), if the model stopped after each block.</p><div class="ms-lens"></div>`,
@@ -28,6 +29,7 @@ export const lensPanel = {
 };
 
 export const normsPanel = {
+  name: "norms",
   title: "Length of the residual stream",
   html: `<p class="ms-note">The norm of the vector that each block reads. Blocks only ever add to it, so it usually grows;
       a first token that is far longer than the others is a place where heads rest when they have nothing to do.</p>

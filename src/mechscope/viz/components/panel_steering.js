@@ -4,6 +4,7 @@ import { formatted } from "./tokens.js";
 import { asSentence } from "./wording.js";
 
 export const steeringPanel = {
+  name: "steering",
   title: "Steer",
   html: `<p class="ms-note">Add a direction to the residual stream, and watch what the model says next. The direction is made one unit long; its strength says how many units are added.</p>
     <div class="ms-changes"><label>Direction <select class="ms-direction">

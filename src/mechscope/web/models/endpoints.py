@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mechscope.neuroscope.messages import SiteRequest
 from mechscope.pages.endpoints import Endpoint, Limits, Nothing, refused_as
 from mechscope.web.models.messages import (
     AttentionRequest,
@@ -25,10 +26,18 @@ from mechscope.web.models.messages import (
     TextRequest,
     TextTokens,
 )
+from mechscope.web.models.unit_messages import (
+    Effect,
+    EffectRequest,
+    LiveReading,
+    LiveSite,
+    LiveTextRequest,
+)
 
 if TYPE_CHECKING:
     from mechscope.web.models.readings import Readings
     from mechscope.web.models.shelf import ModelShelf
+    from mechscope.web.models.unit_readings import UnitReadings
 
 MODELS = Limits("looking into models", at_once=1, waiting=32, seconds=180.0, body_bytes=262_144)
 """Requests that run a model: one after the other, because each uses all cores."""
@@ -58,6 +67,13 @@ class _Handlers:
 
         return Readings(self.shelf)
 
+    @cached_property
+    def units(self) -> UnitReadings:
+        from mechscope.neuroscope.endpoints import OpenStores
+        from mechscope.web.models.unit_readings import UnitReadings
+
+        return UnitReadings(self.readings, OpenStores())
+
     def read(self, name: str) -> Callable[[Any], Any]:
         return lambda request: getattr(self.readings, name)(request)
 
@@ -82,6 +98,16 @@ def model_endpoints(shelf: ModelShelf | None = None) -> list[Endpoint]:
             "POST", f"models/{path}", summary, request, answer, handlers.read(path), MODELS, problems=PROBLEMS
         )
 
+    def live(
+        path: str, summary: str, request: type[Any], answer: type[Any], limits: Limits = MODELS
+    ) -> Endpoint:
+        def handle(asked: Any) -> Any:
+            return getattr(handlers.units, path)(asked)
+
+        return Endpoint(
+            "POST", f"neuroscope/live/{path}", summary, request, answer, handle, limits, problems=PROBLEMS
+        )
+
     return [
         Endpoint(
             "GET",
@@ -104,4 +130,7 @@ def model_endpoints(shelf: ModelShelf | None = None) -> list[Endpoint]:
         reading("lens", "The logit lens", LensRequest, LensTable),
         reading("attribution", "Direct logit attribution", AttributionRequest, Table),
         reading("patching", "A patching map", PatchingRequest, PatchingMap),
+        live("load", "Load a model for a unit's page", SiteRequest, LiveSite, LOADING),
+        live("read", "A unit on a text", LiveTextRequest, LiveReading),
+        live("effect", "What a change of a unit does to the next token", EffectRequest, Effect),
     ]

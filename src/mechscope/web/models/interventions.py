@@ -25,6 +25,8 @@ NEEDED = {
     "mean_mlp": (),
     "scale_head": ("head", "factor"),
     "scale_mlp": ("factor",),
+    "ablate_neuron": ("neuron",),
+    "add_neuron": ("neuron", "amount"),
     "steer": ("scale", "token"),
     "contrast": ("scale", "plus", "minus"),
     "patch": ("site", "index", "source"),
@@ -61,6 +63,13 @@ def _hook(edit: Intervention, model: Any, n_tokens: int) -> Hook:
         return _patch(edit, model)
     action, _, part = edit.kind.partition("_")
     change = CHANGES[action](edit)
+    if part == "neuron":
+
+        def change_neuron(post: torch.Tensor, hook: HookPoint) -> torch.Tensor:
+            post[:, :, edit.neuron] = change(post[:, :, edit.neuron])
+            return post
+
+        return f"blocks.{edit.layer}.mlp.hook_post", change_neuron
     if part == "mlp":
         return f"blocks.{edit.layer}.hook_mlp_out", lambda mlp_out, hook: change(mlp_out)
 
@@ -75,8 +84,9 @@ CHANGES: dict[str, Callable[[Intervention], Callable[[torch.Tensor], torch.Tenso
     "ablate": lambda edit: lambda output: output * 0,
     "mean": lambda edit: lambda output: output.mean(1, keepdim=True).expand_as(output),
     "scale": lambda edit: lambda output: output * (edit.factor or 0.0),
+    "add": lambda edit: lambda output: output + (edit.amount or 0.0),
 }
-"""What is done to an output [batch pos d]."""
+"""What is done to an output [batch pos d], or to a neuron's activations [batch pos]."""
 
 
 def _direction(edit: Intervention, model: Any) -> torch.Tensor:
@@ -130,10 +140,12 @@ def _check(edit: Intervention, model: Any, n_tokens: int) -> None:
     if missing := [name for name in NEEDED[edit.kind] if getattr(edit, name) is None]:
         raise ValueError(f"an intervention of the kind {edit.kind!r} needs {', '.join(missing)}.")
     _among("layer", edit.layer, cfg.n_layers)
-    if cfg.attn_only and (edit.kind.endswith("_mlp") or edit.site == "mlp"):
+    if cfg.attn_only and (edit.kind.endswith(("_mlp", "_neuron")) or edit.site == "mlp"):
         raise ValueError(f"{cfg.model_name} has no MLPs: its blocks are attention only.")
     if edit.kind.endswith("_head"):
         _among("head", edit.head, cfg.n_heads)
+    if edit.kind.endswith("_neuron"):
+        _among("neuron", edit.neuron, cfg.d_mlp)
     for name in ("token", "minus_token"):
         _among(name, getattr(edit, name), cfg.d_vocab_out)
     for name in ("plus", "minus", "source"):

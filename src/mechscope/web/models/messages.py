@@ -32,16 +32,22 @@ class Intervention(Settings):
         "mean_mlp",
         "scale_head",
         "scale_mlp",
+        "ablate_neuron",
+        "add_neuron",
         "steer",
         "contrast",
         "patch",
     ]
-    """What is done: set to zero, replaced by the mean over positions, multiplied; a direction added that comes from the
-    unembedding (steer) or from two texts (contrast); replaced by another text's activation (patch)."""
+    """What is done: set to zero, replaced by the mean over positions, multiplied, added to; a direction added that
+    comes from the unembedding (steer) or from two texts (contrast); replaced by another text's activation (patch)."""
     layer: Place
     """The block."""
     head: Place | None = None
     """For kinds that end in _head: which one."""
+    neuron: Place | None = None
+    """For kinds that end in _neuron: which one of the MLP."""
+    amount: Strength | None = None
+    """For add_neuron: what is added to its activation at every position."""
     factor: Strength | None = None
     """For kinds that begin with scale_: what the output is multiplied by."""
     scale: Strength | None = None
@@ -122,6 +128,8 @@ class ModelShape(Settings):
     """How many tokens it predicts."""
     attn_only: bool
     """Whether its blocks have no MLP."""
+    d_mlp: int | None
+    """How many neurons an MLP has; null without MLPs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,6 +88,7 @@ class Readings:
             d_vocab=cfg.d_vocab,
             d_vocab_out=cfg.d_vocab_out,
             attn_only=cfg.attn_only,
+            d_mlp=None if cfg.attn_only else cfg.d_mlp,
         )
 
     def tokens(self, request: TextRequest) -> TextTokens:

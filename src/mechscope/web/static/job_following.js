@@ -1,6 +1,8 @@
 // A panel that starts a job of one kind and follows it: status, progress, cancel, run again. The job belongs to the
 // server: it goes on when this page is closed, and every page that is open shows it. A panel of one kind adds its form.
 
+import { make } from "./elements.js";
+
 const RETRY_MS = 2000; // how soon to ask again if the server does not answer
 const IDLE_MS = 4000; // how often to look whether another page has started something
 const NO_ANSWER = "The server does not answer. If it was stopped, start it again with: mechscope serve";
@@ -13,12 +15,6 @@ export function inWords(seconds) {
   if (seconds < 99.5) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-export function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
 }
 
 export class JobPanel {

@@ -1,6 +1,7 @@
 // The panel of a step's page that runs its experiment: choose a budget and a seed.
 
-import { JobPanel, apiAddress, inWords, make } from "./job_following.js";
+import { make } from "./elements.js";
+import { JobPanel, apiAddress, inWords } from "./job_following.js";
 
 class StepPanel extends JobPanel {
   constructor(element) {

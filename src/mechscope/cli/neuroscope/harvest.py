@@ -1,0 +1,147 @@
+"""`mechscope neuroscope harvest`: read a corpus, and publish what was found in a store."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from mechscope.cli.command_line import command_line
+from mechscope.cli.errors import user_errors
+from mechscope.cli.neuroscope.commands import Harvest
+from mechscope.neuroscope.units import UnitAddress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mechscope.neuroscope.engines.engine import Engine
+    from mechscope.neuroscope.finished_harvest import Finished
+    from mechscope.neuroscope.prepared_harvest import PreparedHarvest
+    from mechscope.neuroscope.settings import HarvestSettings
+
+
+def run_harvest(command: Harvest) -> int:
+    """Harvest, or go on with a harvest, and publish it."""
+    with ExitStack() as stack:
+        with user_errors():
+            # Imported late, because it loads torch.
+            from mechscope.neuroscope.comparing import WORK
+            from mechscope.neuroscope.corpus import open_corpus
+            from mechscope.neuroscope.engines.engine import WorkerError
+            from mechscope.neuroscope.folders import store_folder
+            from mechscope.neuroscope.harvest import CorpusChangedError, finish_harvest
+            from mechscope.neuroscope.prepared_harvest import prepare_harvest
+            from mechscope.neuroscope.work_folder import hold_work_folder
+            from mechscope.neuroscope.writing import check_destination
+
+            engine = _engine(command)
+            folder = store_folder(command.model) if command.out is None else command.out
+            stack.enter_context(hold_work_folder(folder / WORK))
+            prepared = prepare_harvest(
+                command.model,
+                folder / WORK,
+                sites=command.sites,
+                corpus=open_corpus(command.corpus, command.field),
+                settings=_settings(command),
+                max_tokens=command.max_tokens,
+                device=command.device,
+            )
+            check_destination(folder, prepared.plan.model)
+        before = sum(tokens for _, tokens in prepared.work.shards.values())
+        _print_beginning(prepared, before)
+        began = time.monotonic()
+        try:
+            found = finish_harvest(
+                prepared, engine, progress=False if command.no_progress else None, report=_report
+            )
+        except (WorkerError, CorpusChangedError) as error:
+            print(f"mechscope: {error}\n{command.kept}", file=sys.stderr)
+            return 1
+        _print_end(found.finished, before, time.monotonic() - began)
+        _publish(prepared, folder, show=not command.no_progress and sys.stderr.isatty())
+    print(f"Published in {folder}")
+    first = UnitAddress(command.model, prepared.site_names[0], 0)
+    where = [] if command.out is None else ["--store", command.out]
+    print(f"Next: {command_line('neuroscope', 'show', str(first), *where)}")
+    return 0
+
+
+def _report(line: str) -> None:
+    """Print a line above the bar."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def _engine(command: Harvest) -> Engine:
+    """Who computes.
+
+    Raises:
+        ValueError: for options that the engine does not have.
+        ImportError: if Ray is not installed.
+    """
+    if command.address is not None and command.engine != "ray":
+        raise ValueError("--address is that of a Ray cluster: add --engine ray.")
+    if command.workers is not None and command.engine == "local":
+        raise ValueError("--workers needs --engine processes or --engine ray; local is this process alone.")
+    if command.workers is not None and command.workers < 1:
+        raise ValueError(f"--workers must be at least 1, not {command.workers}.")
+    if command.engine == "processes":
+        from mechscope.neuroscope.engines.processes import Processes
+
+        return Processes(command.workers)
+    if command.engine == "ray":
+        from mechscope.neuroscope.engines.ray import Ray
+
+        return Ray(command.workers, command.address)
+    from mechscope.neuroscope.engines.local import Local
+
+    return Local()
+
+
+def _settings(command: Harvest) -> HarvestSettings:
+    from mechscope.neuroscope.settings import HarvestSettings
+
+    return HarvestSettings(
+        context=command.context,
+        top=command.top,
+        low=command.low,
+        sample=command.sample,
+        batch_size=command.batch,
+        threads=command.threads,
+        shard_characters=command.shard,
+        leave_out_sinks=not command.keep_sinks,
+        seed=command.seed,
+    )
+
+
+def _print_beginning(prepared: PreparedHarvest, before: int) -> None:
+    plan, finished = prepared.plan, len(prepared.work.shards)
+    names = ", ".join(prepared.site_names[:4])
+    names += f" and {len(prepared.site_names) - 4} more" if len(prepared.site_names) > 4 else ""
+    print(f"{plan.model}: {names}; reading {plan.corpus_description}, on {plan.device}")
+    if finished:
+        were = "shard was" if finished == 1 else "shards were"
+        print(f"{finished:,} {were} finished before, with {before:,} tokens", flush=True)
+
+
+def _print_end(finished: Finished, before: int, seconds: float) -> None:
+    now = finished.tokens - before
+    speed = f"; {now:,} of them in {seconds:,.0f} s, {now / seconds:,.0f} per second" if now > 0 else ""
+    whole = "the whole corpus" if finished.whole_corpus else "the beginning of the corpus"
+    shards = "1 shard" if finished.shards == 1 else f"{finished.shards:,} shards"
+    print(f"{finished.tokens:,} tokens in {shards}, {whole}{speed}", flush=True)
+
+
+def _publish(prepared: PreparedHarvest, folder: Path, *, show: bool) -> None:
+    from mechscope.neuroscope.publish import publish
+
+    with tqdm(desc="publishing", unit=" units", disable=not show) as bar:
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar.set_description(what, refresh=False)
+            bar.total = total
+            bar.update(done - bar.n)
+
+        publish(prepared.folder, folder, opened=prepared.opened, progress=progress)

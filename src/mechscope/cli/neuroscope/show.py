@@ -1,0 +1,25 @@
+"""`mechscope neuroscope show`: print a unit's page."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.neuroscope._unit_text import page_text
+from mechscope.cli.neuroscope.store_commands import Show
+from mechscope.neuroscope.store import NeuroscopeStore
+from mechscope.neuroscope.units import UnitAddress
+
+
+def run_show(command: Show) -> int:
+    """Run the command and return its exit code."""
+    if command.contexts < 1:
+        raise UserError(f"--contexts must be at least 1, not {command.contexts}.")
+    console = Console(highlight=False)
+    with user_errors():
+        address = UnitAddress.parse(command.address)
+        with NeuroscopeStore.open(command.store or address.model) as store:
+            page, labels = store.unit(address), store.labels.of(address)
+            left_out = next(site.left_out for site in store.sites() if site.name == address.site)
+    console.print(page_text(page, left_out, labels, console.width, command.contexts))
+    return 0

@@ -1,0 +1,48 @@
+"""The pages of the neuroscope in the web lab: the units of a store, and the page of a unit.
+
+One page shows any unit: which one is behind # in its address, as in `neuroscope/unit/#mini-gelu-1l/mlp0/17`. Its script
+asks the server, or reads files that say the same. So a store of a hundred thousand units needs no more pages than a
+store of ten, and a store that is made while the server runs is there at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mechscope.neuroscope.endpoints import neuroscope_endpoints
+from mechscope.neuroscope.site_data import static_files
+from mechscope.pages.site import HomeEntry, SitePage, SiteRoom
+
+HERE = Path(__file__).parent
+TEMPLATES = HERE / "templates"
+ROUTE = "neuroscope/"
+UNIT_ROUTE = f"{ROUTE}unit/"
+HOME = HomeEntry(
+    "The neuroscope",
+    "Pick a neuron of a language model and read the texts that excite it most. Guess what it does, and test the guess "
+    "by typing.",
+    ROUTE,
+)
+
+
+def site_pages() -> SiteRoom:
+    """The list of units, and the page of a unit."""
+    return SiteRoom(
+        [
+            SitePage(
+                ROUTE,
+                "The neuroscope",
+                TEMPLATES / "neuroscope.html",
+                navigation="Neuroscope",
+                scripts=("neuroscope_page.js",),
+                summary="What makes each unit of a model fire.",
+            ),
+            SitePage(UNIT_ROUTE, "A unit", TEMPLATES / "unit.html", scripts=("unit_page.js",)),
+        ],
+        modules=sorted(HERE.glob("*.js")),
+        styles=[HERE / "neuroscope.css"],
+        made_files=static_files(),
+        home=[HOME],
+        endpoints=neuroscope_endpoints(),
+        redirects={ROUTE: UNIT_ROUTE},
+    )

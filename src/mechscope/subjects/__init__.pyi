@@ -1,0 +1,15 @@
+from .bundled_folders import subject_names as subject_names
+from .digits_cnn import DigitsCNN as DigitsCNN
+from .digits_cnn import DigitsCNNConfig as DigitsCNNConfig
+from .files import load_subject as load_subject
+from .files import save_subject as save_subject
+from .grid_agent import ActionAndValue as ActionAndValue
+from .grid_agent import GridAgent as GridAgent
+from .grid_agent import GridAgentConfig as GridAgentConfig
+from .grid_agent import Visit as Visit
+from .grid_agent import play as play
+from .grid_world import ACTIONS as ACTIONS
+from .grid_world import GridWorld as GridWorld
+from .grid_world import random_levels as random_levels
+from .grid_world import step_counts as step_counts
+from .subject import Subject as Subject

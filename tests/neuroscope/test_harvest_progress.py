@@ -1,0 +1,72 @@
+"""Progress: the number of tokens there will be is guessed from those that were read, and earlier work is not speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mechscope.neuroscope.corpus import open_corpus
+from mechscope.neuroscope.corpus.size import about_how_many_characters
+from mechscope.neuroscope.harvest_progress import HarvestProgress
+from mechscope.runs.progress_file import PROGRESS_VARIABLE, read_progress
+
+
+def test_the_total_is_guessed_and_never_less_than_what_was_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with HarvestProgress(1000, None, True) as progress:
+        progress.add(50, 100)
+        assert progress.bar.total == 500
+        progress.add(70, 100, before=True)
+        assert progress.bar.total == 600
+        assert (progress.bar.n, progress.bar.initial) == (120, 70)
+        progress.say("a line")
+        progress.add(500, 900)
+        assert progress.bar.total == 620
+    err = capsys.readouterr().err
+    assert "a line\n" in err
+    assert " tokens/s" in err
+
+
+def test_tokens_of_unfinished_shards_are_shown_and_not_counted_twice() -> None:
+    with HarvestProgress(1000, None, True) as progress:
+        for tokens in (20, 30, 15):
+            progress.read_ahead(tokens)
+        assert (progress.bar.n, progress.tokens) == (65, 0)
+        # Fifty of these were those of a shard that is finished now. The worker of the other one dies.
+        progress.add(50, 100)
+        assert (progress.bar.n, progress.tokens, progress.ahead) == (65, 50, 15)
+        progress.read_ahead(-15)
+        assert (progress.bar.n, progress.ahead) == (50, 0)
+
+
+def test_the_total_is_at_most_what_is_wanted() -> None:
+    with HarvestProgress(1000, 200, False) as progress:
+        progress.add(50, 100)
+        assert (progress.hidden, progress.bar.total) == (True, 200)
+        progress.add(50, 400)
+        assert progress.bar.total == 200
+    with HarvestProgress(1000, 200, False) as progress:
+        progress.read_ahead(230)
+        assert progress.bar.total == 230
+    with HarvestProgress(None, None, None) as progress:
+        progress.add(50, 100)
+        assert progress.bar.total is None
+
+
+def test_jobs_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PROGRESS_VARIABLE, str(tmp_path / "progress.json"))
+    with HarvestProgress(1000, None, False) as progress:
+        progress.add(50, 100)
+    told = read_progress(tmp_path / "progress.json")
+    assert (told.activity, told.done, told.total) == ("harvest", 50, 500)
+
+
+def test_the_size_of_a_corpus_is_that_of_the_files_that_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("12345")
+    (tmp_path / "b.jsonl").write_text("123")
+    (tmp_path / "c.png").write_text("123456789")
+    assert about_how_many_characters(open_corpus(str(tmp_path))) == 8
+    assert about_how_many_characters(open_corpus([str(tmp_path), str(tmp_path / "c.png")])) == 17
+    held_out = sum(len(document.text) for document in open_corpus("held-out").documents())
+    assert about_how_many_characters(open_corpus("held-out")) == held_out
+    assert about_how_many_characters(open_corpus("owner/name")) is None

@@ -1,0 +1,287 @@
+"""The neuroscope in the web lab: what a unit does on the reader's text is what Python computes, and the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mechscope as ms
+from mechscope.neuroscope.contents import SiteContents, StoredUnit
+from mechscope.neuroscope.endpoints import OpenStores
+from mechscope.neuroscope.folders import VARIABLE
+from mechscope.neuroscope.site_data import static_files
+from mechscope.neuroscope.sites import find_sites
+from mechscope.neuroscope.statistics import SiteStatistics
+from mechscope.neuroscope.store import NeuroscopeStore
+from mechscope.neuroscope.writing import write_contents
+from mechscope.pages.site import collect_site
+from mechscope.web.models.readings import Readings
+from mechscope.web.models.shelf import ModelShelf
+from mechscope.web.models.unit_messages import EffectRequest, LiveTextRequest
+from mechscope.web.models.unit_readings import UnitReadings
+from mechscope.web.static_site import build_site
+from tests.browser import WatchedPage, served_site
+from tests.neuroscope import stores
+
+MODEL = "mini-gelu-1l"
+SITES = ("mlp0", "attn0.entropy", "attn0.distance", "attn0.norm", "mini-gelu-1l-neurons")
+TEXT = "def read(self, size):\n    return self.size"
+EDGES = np.array([-1.0, -0.25, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
+
+
+def site_contents(model: Any, name: str) -> SiteContents:
+    """A site whose statistics and histogram come from one text, so that other texts are unusual."""
+    (site,) = find_sites(model, [name])
+    with torch.no_grad():
+        _, cache = model.run_with_cache(
+            model.to_tokens("The fox saw the hen and the fox"), names_filter=list(site.hooks)
+        )
+        values = site.read({hook: cache[hook] for hook in site.hooks})[0, 1:].numpy().astype(np.float64)
+    counts = np.stack([np.histogram(column, EDGES)[0] for column in values.T])
+    kurtosis = np.arange(site.units, 0, -1, dtype=np.float64)
+    means, variances, zeros = values.mean(0), values.var(0), np.zeros(site.units)
+    statistics = SiteStatistics(
+        np.full(site.units, len(values)),
+        (values > 0).mean(0),
+        means,
+        variances,
+        zeros,
+        kurtosis,
+        values.max(0),
+        values.min(0),
+    )
+    units = [*stores.neurons().units]
+    units += [StoredUnit((), (), ()) for _ in range(site.units - len(units))]
+    return SiteContents(name, site.source, site.signed, 1, statistics, EDGES, counts, units[: site.units])
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return ms.load_model(MODEL)
+
+
+@pytest.fixture(scope="module")
+def folder(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store of the model."""
+    place = tmp_path_factory.mktemp("stores")
+    sites = [site_contents(model, name) for name in SITES]
+    sizes = {site.name: len(site.statistics.mean) for site in sites}
+    write_contents(place / MODEL, stores.contents(MODEL, sites=sites, site_sizes=sizes))
+    with NeuroscopeStore.open(place / MODEL) as store:
+        store.labels.add("mlp0/1", "<b>cats</b>", "words", "cat")
+    return place
+
+
+@pytest.fixture(scope="module")
+def units(folder: Path) -> Iterator[tuple[UnitReadings, str]]:
+    """Python's readings, and where the web lab with the same store is served."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(folder))
+        with served_site(runs=folder / "runs") as address:
+            yield UnitReadings(Readings(ModelShelf()), OpenStores()), address
+
+
+@pytest.fixture(scope="module")
+def watched(browser: Any, units: tuple[UnitReadings, str]) -> Iterator[WatchedPage]:
+    found = WatchedPage(browser)
+    found.page.goto(f"{units[1]}neuroscope/{MODEL}/mlp0/1/")
+    found.page.wait_for_selector("[data-part=effect] table")
+    yield found
+    assert found.problems == []
+    found.page.close()
+
+
+READ = """async ([model, site, unit, text, signed, tokens]) => {
+  const names = ["local_units.js", "remote_units.js", "unusual_units.js", "unit_source.js"];
+  const [{ LocalUnits }, { RemoteUnits }, { unusualUnits }, { unitSource }] =
+    await Promise.all(names.map((name) => import(`/static/${name}`)));
+  const table = await unitSource(true).table(model, site);
+  const found = [];
+  for (const Units of [LocalUnits, RemoteUnits]) {
+    const of = await Units.load({ model }, site);
+    const reading = await of.read(text, unit);
+    const effects = [];
+    for (const change of of.changes) effects.push(await of.effect({ unit, position: 5, change, amount: 2.5 }));
+    const { strings, values, units, first } = reading;
+    found.push({
+      strings, first, effects, changes: of.changes, beginning: of.beginning,
+      values: strings.map((_, position) => values[position * units + (units === 1 ? 0 : unit)]),
+      active: (reading.active ?? unusualUnits(reading, table, signed)).slice(0, 8)
+        .map(({ unit, share, position }) => [unit, share, position]),
+      pattern: site.startsWith("attn") ? Array.from(await of.pattern(tokens, unit)) : [],
+    });
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_browser_and_server_read_what_python_reads(
+    watched: WatchedPage, units: tuple[UnitReadings, str], model: Any, site: str
+) -> None:
+    (read,) = find_sites(model, [site])
+    tokens = model.to_tokens(TEXT)
+    asked = [MODEL, site, 2, TEXT, read.signed, tokens[0].tolist()]
+    local, remote = watched.page.evaluate(READ, asked)
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, names_filter=list(read.hooks))
+        expected = read.read({hook: cache[hook] for hook in read.hooks})[0, :, 2].tolist()
+    python = units[0].read(LiveTextRequest(model=MODEL, site=site, unit=2, text=TEXT))
+    for found in (local, remote):
+        assert (found["strings"], found["first"]) == (list(python.strings), 1)
+        assert found["values"] == pytest.approx(expected, abs=1e-4)
+        # Two shares may be equal, and a value near the border of a bin may fall into the next one.
+        assert len({unit for unit, _, _ in found["active"]} & {each.unit for each in python.active}) >= min(
+            7, len(python.active)
+        )
+    assert local["pattern"] == pytest.approx(remote["pattern"], abs=1e-4)
+    if local["pattern"]:
+        _, cache = model.run_with_cache(tokens)
+        pattern = cache["blocks.0.attn.hook_pattern"][0, 2, -1].tolist()
+        assert local["pattern"] == pytest.approx(pattern, abs=1e-4)
+    assert local["beginning"] == remote["beginning"] == "<|bos|>"
+    assert local["changes"] == remote["changes"]
+    with torch.no_grad():
+        plain = model(tokens)[0, 5].softmax(-1)
+    for index, change in enumerate(local["changes"]):
+        asked = EffectRequest(
+            model=MODEL, site=site, unit=2, text=TEXT, position=5, change=change, amount=2.5
+        )
+        effect = units[0].effect(asked)
+        for found in (local, remote):
+            rows = found["effects"][index]["rows"]
+            assert found["effects"][index]["divergence"] == pytest.approx(effect.divergence, abs=1e-4)
+            assert [row["after"] for row in rows] == pytest.approx(
+                [row.after for row in effect.rows], abs=1e-4
+            )
+            before = [float(plain[model.to_single_token(row["name"])]) for row in rows if row["name"] != "�"]
+            assert [row["before"] for row in rows if row["name"] != "�"] == pytest.approx(before, abs=1e-4)
+    assert local["effects"][-1]["divergence"] > 1e-4
+
+
+def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
+    page = watched.page
+    assert page.inner_text("h1") == "mlp0/1"
+    assert page.inner_text("[data-part=labels]") == "<b>cats</b> not tested\nRule: words: cat"
+    strip = page.locator("[data-part=top] .unit-strip").nth(1)
+    assert strip.locator(".ms-token").all_inner_texts() == ["<b>", "\\n", "␣cat"]
+    assert page.locator("[data-part=top] .unit-focus").all_inner_texts() == ["␣cat", "␣cat"]
+    page.focus("[data-part=width]")
+    page.keyboard.press("Home")
+    assert strip.locator(".ms-token").count() == 3
+    page.fill("[data-part=text]", TEXT)
+    assert page.locator("[data-part=live-tokens] .ms-token").count() > 10
+    page.select_option("[data-part=change]", "add")
+    assert page.inner_text("[data-part=amount-words]") == "1 × its largest activation"
+    assert "was" in page.inner_text("[data-part=effect]")
+    link = page.get_by_role("link", name="Open this text under the microscope")
+    assert "add_neuron" in link.get_attribute("href")
+    page.fill("[data-part=text]", "")
+    assert page.inner_text("[data-part=live-problem]") == "Type some text."
+    page.fill("[data-part=text]", TEXT)
+    # The next unit keeps the reader's text; so does the one that is most unusual here.
+    page.get_by_role("link", name="Next", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/2'")
+    assert page.input_value("[data-part=text]") == TEXT
+    page.fill("[data-part=number]", "255")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/255'")
+    page.goto(page.url.partition("#")[0] + "#nothing")
+    assert "not the address of a unit" in page.inner_text("[data-part=problem]")
+    page.goto(page.url.partition("#")[0] + "#other/mlp0/1")
+    page.wait_for_selector("text=There are no units of other/mlp0 here. There are: mini-gelu-1l/mlp0,")
+
+
+def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, browser: Any) -> None:
+    site = collect_site()
+    small = replace(
+        site,
+        pages={
+            route: page
+            for route, page in site.pages.items()
+            if route in ("", "neuroscope/", "neuroscope/unit/")
+        },
+        files={name: file for name, file in site.files.items() if f"models/{MODEL}/" in name},
+        made_files=static_files(folder),
+        home=[entry for entry in site.home if entry.route == "neuroscope/"],
+        terms=(),
+    )
+    build_site(tmp_path / "site", small)
+    watched = WatchedPage(browser, viewport={"width": 360, "height": 740})
+    page = watched.page
+    page.goto((tmp_path / "site" / "neuroscope" / "index.html").as_uri())
+    page.wait_for_selector("[data-part=first] a")
+    page.wait_for_selector("[data-part=label-list] a")
+    page.fill("[data-part=words]", "cat")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-part=found] li")
+    assert page.inner_text("[data-part=count]") == "5 units"  # one per site
+    page.locator("canvas").focus()
+    page.keyboard.press("End")
+    assert "Unit " in page.inner_text("[data-part=scatter-words]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-part=live-words]:not(:empty)")
+    page.goto(page.url.partition("#")[0] + f"#{MODEL}/attn0.entropy/1")
+    # From the outlined token of the quantile context, in a sequence of three tokens up to there.
+    page.wait_for_selector("[data-pattern] .ms-token")
+    assert page.locator("[data-pattern] .ms-token").all_inner_texts() == ['"', "<b>", "\\n"]
+    assert page.inner_text("h1") == "attn0.entropy/1"
+    page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
+    assert watched.problems == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
+    page.close()
+
+
+def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
+    found = watched.page.evaluate(
+        """async () => {
+          const names = ["unit_histogram.js", "unit_statistics.js", "unit_source.js", "unit_contexts.js"];
+          const [{ equalBars }, statistics, { parseAddress, whereItIs }, { windowOf }] =
+            await Promise.all(names.map((name) => import(`/static/${name}`)));
+          const { axisTicks, interestingOrder, nextIn, onAxis } = statistics;
+          const words = (...axis) => axisTicks(...axis).map(({ words }) => words);
+          const order = interestingOrder({ kurtosis: [1, null, 5, 5] });
+          const page = { labels: [], contexts: [{ kind: "top", tokens: ["a ", "ca", "t"], focus: 2 }] };
+          return {
+            // The middle bin covers two bars and a half.
+            bars: Array.from(equalBars([0, 1, 3.5, 4], [4, 5, 1], 0, 4, 4)),
+            order, next: [nextIn(order, 3), nextIn(order, 1)],
+            axis: ["log", "signed", "linear"].map((axis) => onAxis(axis, 0)),
+            ticks: [words("log", -3.5, 0), words("linear", -1, 1)],
+            addresses: ["org/model/mlp0/17", "mlp0/17", "model/mlp0/x"].map(parseAddress),
+            where: ["t", "CAT", "dog"].map((words) => whereItIs(page, words)),
+            window: windowOf({ tokens: [..."abcdef"], values: [1, 2, 3, 4, 5, 6], focus: 1 }, 2),
+          };
+        }"""
+    )
+    assert found["bars"] == pytest.approx([4, 2, 2, 2])
+    assert (found["order"], found["next"]) == ([2, 3, 0, 1], [0, 2])
+    assert found["axis"] == pytest.approx([float("nan"), 0, 0], nan_ok=True)
+    assert found["ticks"] == [["0.001", "0.01", "0.1", "1"], ["−1", "−0.5", "0", "0.5", "1"]]
+    assert found["addresses"] == [{"model": "org/model", "site": "mlp0", "unit": 17}, None, None]
+    assert [each["rank"] for each in found["where"]] == [1001, 1, 0]
+    assert found["window"] == {"from": 0, "tokens": [*"abcd"], "values": [1, 2, 3, 4], "focus": 1}
+
+
+def test_a_label_is_written_on_the_page_of_a_unit(
+    watched: WatchedPage, units: tuple[UnitReadings, str]
+) -> None:
+    page = watched.page
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/mlp0/2")
+    page.wait_for_selector("[data-unit-page]:not([aria-busy])")
+    page.get_by_label("What the unit does").fill("dogs <i>")
+    page.get_by_label("Words or expression").fill("dog, dogs")
+    page.get_by_role("button", name="Write and test").click()
+    # The label is kept, and the test is refused: the store was harvested from other weights.
+    page.locator("[data-part=label-problem]", has_text="has other weights now").wait_for()
+    assert page.inner_text("[data-part=labels]") == "dogs <i> not tested\nRule: words: dog, dogs"
+    assert page.get_by_role("button", name="Write and test").is_enabled()
+    assert page.inner_text("[data-part=label-status]") == ""
+    watched.problems[:] = [each for each in watched.problems if "422" not in each]
