@@ -80,12 +80,12 @@ def random_site(units: int, *, signed: bool, levels: int = 5, seed: int = 0, nam
     return Chosen(units, signed, activation, name)
 
 
-def random_shards(count: int, documents: int, seed: int = 0) -> list[Shard]:
-    """Documents of 0 to 30 tokens of few different kinds, so that there are duplicates."""
+def random_shards(count: int, documents: int, seed: int = 0, longest: int = 30) -> list[Shard]:
+    """Documents of fewer than `longest` tokens of few different kinds, so that there are duplicates."""
     random = np.random.default_rng(seed)
     shards = []
     for index in range(count):
-        lengths = random.integers(0, 30, documents)
+        lengths = random.integers(0, longest, documents)
         texts = [" ".join(map(str, random.integers(1, VOCABULARY, length))) for length in lengths]
         shards.append(Shard(index, tuple((f"{index}.{number}", text) for number, text in enumerate(texts))))
     return shards

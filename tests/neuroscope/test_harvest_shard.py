@@ -59,6 +59,24 @@ def test_contexts_are_those_of_brute_force(signed: bool, begin: bool, batch_size
     assert signed or found.low is None
 
 
+@pytest.mark.parametrize(
+    ("documents", "longest"), [(150, 8), (150, 12), (4, 300)], ids=["short", "mixed", "long"]
+)
+def test_contexts_do_not_depend_on_the_lengths_of_documents(documents: int, longest: int) -> None:
+    # Documents of one sequence are ranked after every batch, long ones only when they are complete.
+    site, shards, small = (
+        random_site(3, signed=True, levels=40),
+        random_shards(1, documents, longest=longest),
+        model(),
+    )
+    (state,) = harvest_all(small, [site], SETTINGS, shards)
+    read, found = read_all(small, site, SETTINGS, shards), state.sites["chosen"]
+    assert found.low is not None
+    for unit in range(site.units):
+        assert kept(found.top, unit) == contexts(read, unit, SETTINGS, 1, one_sided=False)
+        assert kept(found.low, unit) == contexts(read, unit, SETTINGS, -1, one_sided=False)
+
+
 @pytest.mark.parametrize("leave_out_sinks", [False, True])
 def test_statistics_are_those_of_brute_force(leave_out_sinks: bool) -> None:
     generator = torch.Generator().manual_seed(0)

@@ -8,12 +8,13 @@ so far.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from mechscope.neuroscope._ranking import FIELDS, best_of, rows_of, set_rows
@@ -41,12 +42,8 @@ class Rows:
     lengths: np.ndarray
     """The number of tokens of each row, without padding [batch]."""
 
-    def best_in_document(self, peaks: np.ndarray) -> np.ndarray:
-        """For each row, the highest of the numbers of all rows of its document [batch unit]."""
-        order = np.argsort(self.documents, kind="stable")
-        first = np.flatnonzero(np.diff(self.documents[order], prepend=-1))
-        highest = np.maximum.reduceat(peaks[order], first)
-        return highest[np.searchsorted(self.documents[order][first], self.documents)]
+    of_long_documents: list[tuple[int, np.ndarray]]
+    """The documents that have several sequences, each with its rows."""
 
 
 def context_keys(tokens: np.ndarray, same: int) -> np.ndarray:
@@ -78,6 +75,8 @@ class ContextFinder:
         self.floor = np.float32(smallest)
         self.threshold = np.full(units, self.floor, dtype=np.float32)
         """What an activation, times the sign, must reach to become a candidate."""
+        self.reached = dict[int, np.ndarray]()
+        """For each document that is not complete, the highest activations so far, times the sign [unit]."""
         self.waiting = list[dict[str, np.ndarray]]()
         self.n_waiting = 0
         self.most_waiting = 4 * units
@@ -91,8 +90,17 @@ class ContextFinder:
             peaks: the highest activations, times the sign, at tokens that count [batch unit]; minus infinity if there
                 are none.
         """
-        row, unit = np.nonzero((peaks >= self.threshold) & (peaks == rows.best_in_document(peaks)))
-        step = max(1, ACTIVATIONS_AT_ONCE // values.shape[1])
+        wanted = peaks >= self.threshold
+        for document, some in rows.of_long_documents:
+            found = peaks[some]
+            best = found.max(0)
+            if document in self.reached:
+                np.maximum(best, self.reached[document], out=best)
+            self.reached[document] = best
+            wanted[some] &= found == best
+        # Much faster than wanted.nonzero().
+        row, unit = np.divmod(np.flatnonzero(wanted), wanted.shape[1])
+        step = max(1, ACTIVATIONS_AT_ONCE // (values.shape[1] + self.settings.window))
         for start in range(0, len(row), step):
             some = slice(start, start + step)
             self._take(values, counts, peaks, rows, row[some], unit[some])
@@ -102,13 +110,14 @@ class ContextFinder:
     ) -> None:
         at_rows, at_units = (torch.from_numpy(index).to(values.device) for index in (row, unit))
         columns = values.transpose(1, 2)[at_rows, at_units].cpu().numpy()
-        signed = np.where(counts.cpu().numpy()[row], columns * np.float32(self.sign), -np.inf)
-        position = signed.argmax(1)
+        value = peaks[row, unit] * np.float32(self.sign)
+        # The first of equal ones.
+        position = ((columns == value[:, None]) & counts.cpu().numpy()[row]).argmax(1)
         self._add(
             {
                 "unit": unit,
                 "document": rows.documents[row],
-                "value": peaks[row, unit] * np.float32(self.sign),
+                "value": value,
                 "sequence": rows.sequences[row],
                 "position": position.astype(np.int32),
                 "key": rows.keys[row, position],
@@ -121,6 +130,7 @@ class ContextFinder:
 
         Every document that has been offered must be complete.
         """
+        self.reached.clear()
         if not self.waiting or not (last or self.n_waiting >= self.most_waiting):
             return
         waiting = self._one_per_document()
@@ -141,32 +151,46 @@ class ContextFinder:
     def _add(self, new: dict[str, np.ndarray]) -> None:
         self.waiting.append(new)
         self.n_waiting += len(new["unit"])
-        # A long document gives candidates in many batches.
-        if self.n_waiting >= 4 * self.most_waiting and len(self.waiting) > 1:
+        # A long document gives candidates in many batches. Twice as many as last time, so that little is sorted twice.
+        if self.n_waiting >= max(4 * self.most_waiting, 2 * len(self.waiting[0]["unit"])):
             self.waiting = [self._one_per_document()]
             self.n_waiting = len(self.waiting[0]["unit"])
 
     def _one_per_document(self) -> dict[str, np.ndarray]:
         """The best candidate per unit and document, in the order of the units."""
         found = {name: np.concatenate([each[name] for each in self.waiting]) for name in self.waiting[0]}
-        order = np.lexsort((
-            found["position"], found["sequence"], -self.sign * found["value"], found["document"], found["unit"],
-        ))  # fmt: skip
-        unit, document = found["unit"][order], found["document"][order]
-        is_first = np.ones(len(order), dtype=bool)
-        is_first[1:] = (unit[1:] != unit[:-1]) | (document[1:] != document[:-1])
+        pair = found["unit"] * (int(found["document"].max()) + 1) + found["document"]
+        order = np.lexsort((found["sequence"], -self.sign * found["value"], pair))
+        is_first = np.diff(pair[order], prepend=-1) > 0
         chosen = order[is_first]
         return {name: each[chosen] for name, each in found.items()}
 
     def _windows(self, columns: np.ndarray, position: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        places = position[:, None] + np.arange(-self.settings.before, self.settings.after + 1)
-        inside = (places >= 0) & (places < lengths[:, None])
-        found = np.take_along_axis(columns, np.clip(places, 0, columns.shape[1] - 1), axis=1)
-        return np.where(inside, np.clip(found, -LARGEST, LARGEST), 0).astype(np.float16)
+        before, after, length = self.settings.before, self.settings.after, columns.shape[1]
+        padded = np.zeros((len(columns), before + length + after), dtype=np.float32)
+        padded[:, before : before + length] = columns
+        if int(lengths.min()) < length:
+            padded[:, before : before + length][np.arange(length) >= lengths[:, None]] = 0
+        windows = sliding_window_view(padded, before + 1 + after, axis=1)[np.arange(len(columns)), position]
+        # PyTorch, because NumPy rounds to half precision slowly.
+        return torch.from_numpy(np.clip(windows, -LARGEST, LARGEST, out=windows)).half().numpy()
 
 
 def rows_of_batch(
-    tokens: np.ndarray, real: np.ndarray, sequences: Sequence[int], documents: Sequence[int], same: int
+    tokens: np.ndarray,
+    real: np.ndarray,
+    sequences: Sequence[int],
+    documents: Sequence[int],
+    same: int,
+    long: Container[int],
 ) -> Rows:
-    """What `offer` needs to know about the rows of a batch."""
-    return Rows(np.array(sequences), np.array(documents), context_keys(tokens, same), real.sum(1))
+    """What `offer` needs to know about the rows of a batch.
+
+    Args:
+        long: the documents that have several sequences, in this batch or in others.
+    """
+    numbers = np.array(documents)
+    of_long = [
+        (number, np.flatnonzero(numbers == number)) for number in sorted(set(documents)) if number in long
+    ]
+    return Rows(np.array(sequences), numbers, context_keys(tokens, same), real.sum(1), of_long)

@@ -1,8 +1,9 @@
 """Add up the statistics of one site's units while a shard is read.
 
-This is where a harvest spends its time apart from the model, so every pass over the activations counts: they are taken
-in pieces that stay in the processor's cache, memory is allocated once, and tokens that do not count are left in place
-with a weight of 0.
+This is where a harvest spends its time apart from the model, so every pass over the activations counts. They are taken
+in pieces that stay in the processor's cache, and the first pass over a piece reads it from end to end, which fetches it
+twice as fast as a pass by columns does. Memory is allocated once. Tokens that do not count are left in place with a
+weight or a power of 0.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int16
+from jaxtyping import Bool, Float, Int16, Int64
 from torch import Tensor
 
 from mechscope.neuroscope.bins import CODES, counts_by_bin
@@ -72,7 +73,8 @@ class Tally:
         """
         batch, length, units = values.shape
         values = values.contiguous()
-        counted = counts.sum(1)
+        which = counts.cpu().numpy()
+        counted = which.sum(1)
         self.tokens += (total := int(counted.sum()))
         self.left_out += real - total
         step = max(1, PIECE // (length * units))
@@ -83,25 +85,25 @@ class Tally:
         halves = self.workspace.get("halves", rows, units, torch.float16, self.device)
         first_bytes = self.workspace.get("bytes", batch * length, units, torch.int16, self.device)
         sums = torch.empty(math.ceil(batch / step), 5, units, dtype=values.dtype, device=self.device)
-        weights = counts.to(values.dtype)
+        weights = counts.to(values.dtype).view(-1)
         # Nearly always every token counts but the first.
-        simple = (counted == length - 1) & ~counts[:, 0]
-        is_simple = [bool(part.all()) for part in simple.split(step)]
+        simple = (counted == length - 1) & ~which[:, 0]
         peaks, troughs = list[Tensor](), list[Tensor]()
         for number, piece in enumerate(values.split(step)):
             flat = piece.view(-1, units)
-            first, size = number * step * length, flat.shape[0]
-            _sums_of_powers(
-                flat, weights.view(-1)[first : first + size], square[:size], other[:size], sums[number]
-            )
+            some, first, size = slice(number * step, (number + 1) * step), number * step * length, len(flat)
             half = halves[:size].copy_(flat).view(torch.int16)
             torch.bitwise_right_shift(half, 8, out=first_bytes[first : first + size])
-            if is_simple[number] and length > 1:
+            left_out = torch.from_numpy(np.flatnonzero(~which[some])).to(self.device)
+            _sums_of_powers(
+                flat, weights[first : first + size], left_out, square[:size], other[:size], sums[number]
+            )
+            if simple[some].all() and length > 1:
                 piece = piece[:, 1:]
                 peaks.append(piece.amax(1))
                 troughs.append(piece.amin(1))
             else:
-                without = ~counts[number * step : number * step + piece.shape[0], :, None]
+                without = ~counts[some, :, None]
                 peaks.append(piece.masked_fill(without, -torch.inf).amax(1))
                 troughs.append(piece.masked_fill(without, torch.inf).amin(1))
         self.sums += sums[:, :4].double().sum(0)
@@ -133,6 +135,7 @@ class Tally:
 def _sums_of_powers(
     rows: Float[Tensor, "token unit"],
     weights: Float[Tensor, " token"],
+    left_out: Int64[Tensor, " left"],
     square: Float[Tensor, "token unit"],
     other: Float[Tensor, "token unit"],
     sums: Float[Tensor, "sum unit"],
@@ -140,10 +143,14 @@ def _sums_of_powers(
     """Weighted sums of the first to fourth powers, and of the numbers of activations above 0, into `sums`.
 
     Args:
+        weights: 1 at tokens that count, otherwise 0.
+        left_out: where the weights are 0.
         square, other: memory to compute in.
     """
     torch.mv(rows.T, weights, out=sums[0])
-    torch.mv(torch.mul(rows, rows, out=square).T, weights, out=sums[1])
-    torch.mv(torch.mul(square, rows, out=other).T, weights, out=sums[2])
-    torch.mv(torch.mul(square, square, out=other).T, weights, out=sums[3])
-    torch.mv(torch.gt(rows, 0, out=other).T, weights, out=sums[4])
+    # The others without weights, because a sum is faster than a product with a vector.
+    torch.sum(torch.gt(rows, 0, out=other).index_fill_(0, left_out, 0), 0, out=sums[4])
+    torch.mul(rows, rows, out=square).index_fill_(0, left_out, 0)
+    torch.sum(square, 0, out=sums[1])
+    torch.sum(torch.mul(square, rows, out=other), 0, out=sums[2])
+    torch.sum(square.mul_(square), 0, out=sums[3])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from mechscope.neuroscope.sites import AnyModel, Site
 
 BATCHES_TOGETHER = 4
-"""Documents are read in groups that fill about so many batches. Within a group, sequences of similar lengths are read
-together."""
+"""Documents are read in groups that fill about so many batches, so that candidates for contexts need not wait for the
+whole shard. Within a group, sequences of similar lengths are read together."""
 
 
 @dataclass
@@ -34,6 +35,21 @@ class _Text:
     sequences: list[np.ndarray] = field(default_factory=list)
     documents: list[int] = field(default_factory=list)
     """The number of each sequence's document in the shard."""
+
+    def groups(self, batch_size: int) -> Iterator[list[int]]:
+        """The numbers of the sequences of some documents, then of others, until all had their turn."""
+        by_document: dict[int, list[int]] = {}
+        for number, document in enumerate(self.documents):
+            by_document.setdefault(document, []).append(number)
+        group = list[int]()
+        # Only the last sequence of a document may be shorter than others: similar ones together need little padding.
+        for numbers in sorted(by_document.values(), key=lambda numbers: -len(self.sequences[numbers[-1]])):
+            group += numbers
+            if len(group) >= BATCHES_TOGETHER * batch_size:
+                yield group
+                group = []
+        if group:
+            yield group
 
 
 class _SiteHarvest:
@@ -100,17 +116,20 @@ def harvest_shard(
     reader, cutter = SiteReader(model, sites, settings), Cutter(model, settings)
     device, workspace = torch.device(model.cfg.device or "cpu"), Workspace()
     harvests = {site.name: _SiteHarvest(site, settings, device, workspace) for site in sites}
-    text, first_id = _Text(), shard.index * SEQUENCES_PER_SHARD
+    text, first_id = _cut(cutter, shard), shard.index * SEQUENCES_PER_SHARD
     with steady_arithmetic(settings.threads):
-        for start in _groups(cutter, shard, settings, text):
-            for batch in in_batches(text.sequences[start:], settings.batch_size):
-                numbers = [start + number for number in batch.numbers]
+        for group in text.groups(settings.batch_size):
+            sizes = Counter(text.documents[number] for number in group)
+            long = {document for document, size in sizes.items() if size > 1}
+            for batch in in_batches([text.sequences[number] for number in group], settings.batch_size):
+                numbers = [group[number] for number in batch.numbers]
                 rows = rows_of_batch(
                     batch.tokens.numpy(),
                     batch.real.numpy(),
                     [first_id + number for number in numbers],
                     [text.documents[number] for number in numbers],
                     settings.same,
+                    long,
                 )
                 real = int(batch.real.sum())
                 reader.read(
@@ -120,8 +139,10 @@ def harvest_shard(
                     ),
                 )
                 tokens_read(real)
-            for harvest in harvests.values():
-                harvest.settle()
+                if not long:
+                    # All documents so far are complete, and the sooner contexts are ranked, the fewer candidates come.
+                    _settle(harvests.values())
+            _settle(harvests.values())
     found = {name: harvest.state() for name, harvest in harvests.items()}
     ids = first_id + np.arange(len(text.sequences))
     sample = drawn(ids, settings)
@@ -139,9 +160,13 @@ def harvest_shard(
     )
 
 
-def _groups(cutter: Cutter, shard: Shard, settings: HarvestSettings, text: _Text) -> Iterator[int]:
-    """Cut documents and add them to `text`; after each group, the number of its first sequence."""
-    start = 0
+def _settle(harvests: Iterable[_SiteHarvest]) -> None:
+    for harvest in harvests:
+        harvest.settle()
+
+
+def _cut(cutter: Cutter, shard: Shard) -> _Text:
+    text = _Text()
     for number, (_, content) in enumerate(shard.documents):
         found = cutter.sequences(content)
         text.sequences += found
@@ -150,8 +175,4 @@ def _groups(cutter: Cutter, shard: Shard, settings: HarvestSettings, text: _Text
             raise ValueError(
                 f"shard {shard.index} has more than {SEQUENCES_PER_SHARD:,} sequences: make shards smaller."
             )
-        if len(text.sequences) - start >= BATCHES_TOGETHER * settings.batch_size:
-            yield start
-            start = len(text.sequences)
-    if len(text.sequences) > start:
-        yield start
+    return text
