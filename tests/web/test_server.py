@@ -23,7 +23,10 @@ def client(**options: object) -> TestClient:
 
 def test_every_page_is_served_with_and_without_its_file_name() -> None:
     ours = client()
-    for route in collect_site().pages:
+    pages = list(collect_site().pages)
+    # Entries and problems differ in their data only.
+    alike = [route for route in pages if route.startswith(("glossary/", "problems/"))]
+    for route in [route for route in pages if route not in alike] + alike[::25]:
         answer = ours.get(f"/{route}")
         assert answer.status_code == 200, route
         assert answer.text == ours.get(f"/{route}index.html").text
