@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,9 @@ import pytest
 from mechscope.checkpoints.load import load_model
 from mechscope.glossary.entry import all_entries
 from mechscope.glossary.live import LIVE, PANELS
-from tests.browser import WatchedPage, open_browser, served_site
+from tests.browser import WatchedPage
 
 COMPONENTS = Path(__file__).parents[2] / "src" / "mechscope" / "viz" / "components"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served_site(runs=tmp_path_factory.mktemp("runs")) as found:
-        yield found
 
 
 def test_the_panels_are_those_of_the_microscope() -> None:
