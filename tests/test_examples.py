@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+LONG = ("attribution_patching", "feature_attribution")
 SCRIPTS = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
@@ -18,7 +19,9 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param(script, id=script.stem, marks=pytest.mark.slow if number % 3 else ())
+        pytest.param(
+            script, id=script.stem, marks=pytest.mark.slow if number % 3 or script.stem in LONG else ()
+        )
         for number, script in enumerate(SCRIPTS)
     ],
 )

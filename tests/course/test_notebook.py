@@ -39,6 +39,7 @@ def progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Progress:
 
 # Jupyter's client warns about its own event loop and about ports that the system chose.
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the crash is a signal")
 def test_a_notebook_checks_what_stands_in_its_cells(tmp_path: Path, progress: Progress) -> None:
     nbformat: Any = pytest.importorskip("nbformat", reason="needs mechscope[notebook]")

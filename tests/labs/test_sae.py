@@ -251,7 +251,7 @@ def spoil(dictionary: Dictionary, seed: int) -> Dictionary:
     return dictionary.eval()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_shuffled_decoder_costs_what_a_right_one_saves(
     model: HookedTransformer, texts: Texts, findings: TextFindings, seed: int
 ) -> None:

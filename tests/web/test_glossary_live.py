@@ -66,10 +66,19 @@ def test_the_longest_residual_vector_is_not_one_of_the_readers_words() -> None:
     assert float(lengths[0]) > 1.5 * float(lengths[1:].max())
 
 
-def test_every_live_demo_opens(browser: Any, address: str) -> None:
+@pytest.mark.parametrize(
+    "slugs",
+    [
+        ("steering", "activation-patching", "logit-lens", "residual-stream"),
+        pytest.param(tuple(LIVE), marks=pytest.mark.slow),
+    ],
+    ids=["every panel", "all"],
+)
+def test_live_demos_open(browser: Any, address: str, slugs: tuple[str, ...]) -> None:
     watched = WatchedPage(browser)
     page = watched.page
-    for slug, live in LIVE.items():
+    for slug in slugs:
+        live = LIVE[slug]
         page.goto(f"{address}glossary/{slug}/")
         page.wait_for_selector("[data-part=open]:enabled")
         page.focus("[data-part=open]")

@@ -167,7 +167,9 @@ def test_the_numbers_of_a_figure_are_those_that_it_draws(browser: Any, address: 
         page.eval_on_selector(f"#figure-{name} .plot", "(plot) => plot.scrollIntoView()")
         page.wait_for_selector(f"#figure-{name} .main-svg", state="attached")
         page.locator(f"#figure-{name} summary").click()
-        shown = page.locator(f"#figure-{name} .numbers-table tbody td:last-child").all_inner_texts()
+        cells = page.locator(f"#figure-{name} .numbers-table tbody td:last-child")
+        cells.first.wait_for()  # the table is filled when it is opened
+        shown = cells.all_inner_texts()
         drawn = page.eval_on_selector(
             f"#figure-{name} .plot",
             "(plot) => Array.from(plot._fullData[0].z, (row) => Array.from(row)).flat()",
