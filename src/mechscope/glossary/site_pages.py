@@ -17,25 +17,20 @@ from mechscope.glossary.draw import shipped_figure
 from mechscope.glossary.entry import INTRODUCTIONS, SECTIONS, Entry, all_entries, entries_of
 from mechscope.glossary.live import LIVE
 from mechscope.glossary.paths import reading_order, reading_path
+from mechscope.glossary.site_terms import ROUTE, entry_route, site_terms
 from mechscope.labs.registry import find_entry as find_step
 from mechscope.pages.figures import DrawnFigure, figure_html
 from mechscope.pages.markdown import lesson_html
 from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
-from mechscope.pages.terms import Term
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
-ROUTE = "glossary/"
 HOME = HomeEntry(
     "The glossary",
     "A term that you met in a paper: the idea, the trap, what to read first, and often a figure with the few lines of "
     "code that draw it.",
     ROUTE,
 )
-ORDINARY = frozenset(
-    {"cache", "clock", "copying", "error", "feature", "head", "hook", "importance", "noise", "pizza", "rank"}
-)
-"""Terms that are also ordinary words, so that lessons do not link them."""
 _LINK = re.compile(r'<a href="([a-z0-9-]+)">')
 
 
@@ -82,21 +77,8 @@ def site_pages() -> SiteRoom:
         modules=[HERE / "glossary_page.js", HERE / "glossary_live.js"],
         styles=[HERE / "glossary.css"],
         home=[HOME],
-        terms=[
-            Term(names, entry.line, entry_route(entry))
-            for entry in entries
-            if (names := _names_in_lessons(entry))
-        ],
+        terms=site_terms(),
     )
-
-
-def entry_route(entry: Entry) -> str:
-    """Where the page of an entry is.
-
-    >>> entry_route(all_entries()["cherry-picking"])
-    'glossary/cherry-picking/'
-    """
-    return f"{ROUTE}{entry.slug}/"
 
 
 def section_route(section: str) -> str:
@@ -106,13 +88,6 @@ def section_route(section: str) -> str:
     'glossary/section/maths/'
     """
     return f"{ROUTE}section/{section}/"
-
-
-def _names_in_lessons(entry: Entry) -> tuple[str, ...]:
-    """By which names lessons link to an entry: not by words that usually mean something else, such as "score"."""
-    own = () if entry.term.lower() in ORDINARY else (entry.term,)
-    # Another name is clear if it has several words or is an abbreviation.
-    return own + tuple(name for name in entry.aliases if re.search(r"\w[\s-]+\w|[A-Z0-9]", name))
 
 
 def entry_html(text: str, root: str = "../") -> Markup:

@@ -20,6 +20,7 @@ from mechscope.pages.jobs import JobKind
 from mechscope.pages.terms import Term
 
 ROOM_MODULE = "site_pages"
+TERMS_MODULE = "site_terms"
 
 
 @dataclass(frozen=True)
@@ -253,22 +254,25 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
 
 def find_rooms() -> list[SiteRoom]:
     """What every package of mechscope with a module `site_pages` contributes, in alphabetical order."""
-    import mechscope
-
-    rooms: list[SiteRoom] = []
-    for folder in mechscope.__path__:
-        # By files, because asking for a package's modules would import every package.
-        for module in sorted(Path(folder).glob(f"*/{ROOM_MODULE}.py")):
-            rooms.append(
-                importlib.import_module(f"mechscope.{module.parent.name}.{ROOM_MODULE}").site_pages()
-            )
-    return rooms
+    return [module.site_pages() for module in _modules_called(ROOM_MODULE)]
 
 
 @cache
 def known_terms() -> tuple[Term, ...]:
-    """The terms that the rooms of the package explain, for pages that are not part of a site."""
-    return tuple(term for room in find_rooms() for term in room.terms)
+    """The terms of every package with a module `site_terms`, for pages that are not part of a site, such as reports.
+
+    No page of a site is made for it.
+    """
+    return tuple(term for module in _modules_called(TERMS_MODULE) for term in module.site_terms())
+
+
+def _modules_called(name: str) -> list[Any]:
+    """The modules with this name in the packages of mechscope, in alphabetical order of the packages."""
+    import mechscope
+
+    # By files, because asking for a package's modules would import every package.
+    files = [file for folder in mechscope.__path__ for file in sorted(Path(folder).glob(f"*/{name}.py"))]
+    return [importlib.import_module(f"mechscope.{file.parent.name}.{name}") for file in files]
 
 
 def _add(collected: dict[str, Any], new: Mapping[str, Any], what: str) -> None:
