@@ -109,7 +109,7 @@ def fire(
     counted = 0
     for read in read_sample(opened.model, opened.sites, settings, sample):
         counted += int(read.counts.sum())
-        units += _unusual(store, read.site.name, read.values.numpy(), read.counts.numpy(), limit)
+        units += unusual_units(store, read.site.name, read.values.numpy(), read.counts.numpy(), limit)
     if not counted:
         raise ValueError(
             "the text has no token that counts: the first token of a text, on which attention rests for lack of "
@@ -129,19 +129,29 @@ def _scale(maximum: float) -> float:
     return abs(float(maximum)) or 1.0
 
 
-def _unusual(
+def unusual_units(
     store: NeuroscopeStore,
     site: str,
     values: Float[np.ndarray, "token unit"],
     counts: Bool[np.ndarray, " token"],
     limit: int,
 ) -> list[FiredUnit]:
-    """The most unusual units of a site."""
+    """The units of a site whose activations are the most unusual for them, the most unusual first.
+
+    Args:
+        values: activations on the tokens of a text.
+        counts: which tokens count.
+        limit: how many highest and how many lowest activations are considered.
+
+    Raises:
+        KeyError: for a site that the store does not have.
+    """
     rows = np.flatnonzero(counts)
     if not len(rows):
         return []
     signed = next(each.signed for each in store.sites() if each.name == site)
     statistics, (edges, bins) = store.statistics(site), store.histograms(site)
+    scales = np.where(statistics.maximum == 0, 1.0, np.abs(statistics.maximum))
     found: list[FiredUnit] = []
     for is_low in (False, True) if signed else (False,):
         places = rows[(values[rows].argmin if is_low else values[rows].argmax)(0)]
@@ -149,7 +159,7 @@ def _unusual(
         shares = share_beyond(edges, bins, statistics, extreme, is_low=is_low)
         if not signed:
             shares = np.where(extreme > 0, shares, np.inf)
-        best = np.lexsort((-np.abs(extreme) / np.maximum(np.abs(statistics.maximum), 1e-12), shares))
+        best = np.lexsort((-np.abs(extreme) / scales, shares))
         found += [
             FiredUnit(
                 UnitAddress(store.model, site, unit),

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from mechscope.neuroscope.endpoints import OpenStores
-from mechscope.neuroscope.fire import share_beyond
+from mechscope.neuroscope.fire import unusual_units
 from mechscope.neuroscope.messages import SiteRequest
 from mechscope.neuroscope.sites import Site, find_sites
-from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.unit_changes import change_hook, changes_of
 from mechscope.pages.endpoints import refused_as
 from mechscope.web.models.interventions import check_tokens
@@ -69,8 +67,19 @@ class UnitReadings:
                 torch.tensor([tokens]), names_filter=list(site.hooks), return_type=None
             )
             values = site.read({name: cache[name] for name in site.hooks})[0].cpu()
+        counts = np.arange(len(values)) >= FIRST
         with self.stores.get(request.model) as store:
-            active = _unusual(store, site, values.numpy())
+            units = unusual_units(store, site.name, values.numpy(), counts, MOST_ACTIVE)
+        active = tuple(
+            ActiveUnit(
+                unit=found.address.unit,
+                value=found.value,
+                share=found.share,
+                position=found.position,
+                is_low=found.is_low,
+            )
+            for found in units[:MOST_ACTIVE]
+        )
         return LiveReading(
             strings=strings,
             values=tuple(values[:, request.unit].tolist()),
@@ -128,37 +137,6 @@ class UnitReadings:
         with self.stores.get(request.model) as store:
             sources = {site.name: site.source for site in store.sites()}
         return sources.get(request.site, request.site)
-
-
-def _unusual(
-    store: NeuroscopeStore, site: Site, values: Float[np.ndarray, "pos unit"]
-) -> tuple[ActiveUnit, ...]:
-    """The units for which a text is most unusual, by the measure of `neuroscope.fire`."""
-    if len(values) <= FIRST:
-        return ()
-    statistics, (edges, bins) = store.statistics(site.name), store.histograms(site.name)
-    units = np.arange(values.shape[1])
-    found: list[ActiveUnit] = []
-    for is_low in (False, True) if site.signed else (False,):
-        positions = FIRST + (values[FIRST:].argmin if is_low else values[FIRST:].argmax)(0)
-        extreme = values[positions, units]
-        shares = share_beyond(edges, bins, statistics, extreme, is_low=is_low)
-        size = np.abs(extreme) / np.where(statistics.maximum == 0, 1.0, np.abs(statistics.maximum))
-        order = [unit for unit in np.lexsort((-size, shares)).tolist() if site.signed or extreme[unit] > 0]
-        found += [
-            ActiveUnit(
-                unit=unit,
-                value=float(extreme[unit]),
-                share=float(shares[unit]),
-                position=int(positions[unit]),
-                is_low=is_low,
-            )
-            for unit in order[:MOST_ACTIVE]
-        ]
-    best: dict[int, ActiveUnit] = {}
-    for active in sorted(found, key=lambda active: active.share):
-        best.setdefault(active.unit, active)
-    return tuple(best.values())[:MOST_ACTIVE]
 
 
 def _check_unit(site: Site, unit: int) -> None:
