@@ -1,6 +1,7 @@
 // The page of a unit in the served web lab: what the server finds about the learner's file appears by itself. Without a
 // server the page is only read, and this does nothing.
-import { ExercisePanel, make, printedBox, problemLines, withCode } from "./exercise_panel.js";
+import { make } from "./elements.js";
+import { ExercisePanel, printedBox, problemLines, withCode } from "./exercise_panel.js";
 
 const LOOK_MS = 1000; // how often to look for saved files
 const IDLE_MS = 3000; // how often if there is no folder yet, or the server does not answer

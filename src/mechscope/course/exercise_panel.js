@@ -1,13 +1,9 @@
 // One exercise of a unit's page: how far the learner is with it, and what the last check found.
 
+import { make } from "./elements.js";
+
 const STATES = { passed: "Passed", skipped: "Skipped", tried: "Not right yet", new: "" };
 const TITLES = { failed: "Not right yet", broken: "It raises an error", stopped: "It was stopped", "not-started": "Not begun yet" };
-
-export function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children.filter((child) => child !== ""));
-  return element;
-}
 
 // A text in which what stands between backticks is code.
 export function withCode(text) {

@@ -79,7 +79,7 @@ def open_corpus(names: str | Sequence[str] = "library", field: str = "text") -> 
         field: the field that has the text, in JSON Lines and data sets.
 
     Raises:
-        FileNotFoundError: for a name that is none of these; suggests the closest.
+        FileNotFoundError: for an unknown name; suggests similar ones.
         ValueError: if no name is given, or one that cannot be a file's.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
