@@ -19,6 +19,11 @@ def user_errors() -> Generator[None]:
         # str() of a KeyError is its message in quotes.
         raise UserError(str(error.args[0] if error.args else error)) from error
     except (ValueError, OSError) as error:
+        from mechscope.storage.files import NotKeptError
+
+        if isinstance(error, NotKeptError):
+            # A full disk is no mistake in the arguments: `main` says what is kept, and exits with 1.
+            raise
         raise UserError(str(error)) from error
     except ImportError as error:
         # Ours says which extra to install; a module that Python cannot find by itself is a fault.

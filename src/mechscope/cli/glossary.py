@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mechscope.cli.commands import Glossary
+from mechscope.cli.console import Terminal
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.glossary.demo import has_demo, run_demo
 from mechscope.glossary.entry import LINK, SECTIONS, Entry, entries_of, find_entry
@@ -24,7 +25,7 @@ ACTIONS = ("demo", "path", "counts")
 
 def glossary(command: Glossary) -> int:
     """Run `mechscope glossary` and return its exit code."""
-    console = Console(highlight=False)
+    console = Terminal()
     action, words = _split(command.words)
     if command.out is not None and action != "demo":
         raise UserError("--out is where `mechscope glossary demo TERM` writes the figure.")

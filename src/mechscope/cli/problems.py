@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mechscope.cli.command_line import command_line
 from mechscope.cli.commands import Problems
+from mechscope.cli.console import Terminal
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.near_names import did_you_mean
 from mechscope.problems.listing import TIMES, all_problems, counts, find_problem, followers, select
@@ -25,7 +26,7 @@ FILTERS = {"rating": RATINGS, "area": AREAS, "time": TIMES, "status": STATUSES, 
 
 def problems(command: Problems) -> int:
     """Run `mechscope problems` and return its exit code."""
-    console = Console(highlight=False)
+    console = Terminal()
     action, words = _split(command)
     _check_options(command, action)
     if action == "list":

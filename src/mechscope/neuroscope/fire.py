@@ -24,9 +24,8 @@ from mechscope.dictionaries.sources.models import model_checksum
 from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.sequences import Cutter
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import settings_of_store
 from mechscope.neuroscope.units import UnitAddress
-from mechscope.settings import decode
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.statistics import SiteStatistics
@@ -101,7 +100,7 @@ def fire(
         KeyError: for a site that the store does not have.
         ValueError: for a text without tokens that count, or a model with other weights.
     """
-    settings = decode(HarvestSettings, dict(store.about.settings), "the settings of the store")
+    settings = settings_of_store(store.about.settings)
     opened = opened or open_units(store, sites)
     sequences = Cutter(opened.model, settings).sequences(text)
     sample = Sample(tuple(range(len(sequences))), ("",) * len(sequences), tuple(sequences))

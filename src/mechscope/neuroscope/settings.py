@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from mechscope.settings import NonNegativeInt, PositiveFloat, PositiveInt, Range, Settings
+from mechscope.settings import NonNegativeInt, PositiveFloat, PositiveInt, Range, Settings, decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +56,19 @@ class HarvestSettings(Settings):
     def window(self) -> int:
         """How many activations are kept per context."""
         return self.before + 1 + self.after
+
+
+def settings_of_store(settings: Mapping[str, Any]) -> HarvestSettings:
+    """The settings with which a store was harvested, perhaps by another version.
+
+    Settings that this version does not have are left out, and those that the other one did not have get their default.
+
+    Raises:
+        ValueError: for values of the wrong kind or out of range.
+    """
+    known = {field.name for field in dataclasses.fields(HarvestSettings)}
+    return decode(
+        HarvestSettings,
+        {name: value for name, value in settings.items() if name in known},
+        "the settings of the store",
+    )

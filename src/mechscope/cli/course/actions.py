@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mechscope.cli.console import Terminal
 from mechscope.cli.course.commands import (
     Check,
     Export,
@@ -281,7 +282,7 @@ def import_progress(command: Import) -> int:
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    return Terminal()
 
 
 def _session(folder: Path | None) -> CourseSession:
@@ -308,8 +309,6 @@ def _one(what: str, session: CourseSession) -> Exercise:
 
 def _warn(progress: Progress) -> int:
     if progress.warning:
-        Console(stderr=True, highlight=False).print(
-            f"mechscope: {progress.warning}", style="yellow", soft_wrap=True
-        )
+        Terminal(stderr=True).print(f"mechscope: {progress.warning}", style="yellow", soft_wrap=True)
         progress.warning = ""
     return 0

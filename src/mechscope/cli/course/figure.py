@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-
+from mechscope.cli.console import Terminal
 from mechscope.cli.course.commands import Figure
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.course import terminal
@@ -17,7 +16,7 @@ from mechscope.storage.files import check_file, write_atomically
 
 def run_figure(command: Figure) -> int:
     """Draw a figure, and write it as a page or as JSON. Exits with 0 only if the number is reproduced."""
-    console = Console(highlight=False)
+    console = Terminal()
     with user_errors():
         unit = find_unit(command.unit)
         session = CourseSession.find(command.folder)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console
-
+from mechscope.cli.console import Terminal
 from mechscope.cli.course.commands import Lint
 from mechscope.cli.errors import user_errors
 from mechscope.course.figure_lint import figure_faults_of
@@ -15,7 +14,7 @@ from mechscope.course.unit import all_units, find_exercises
 
 def run_lint(command: Lint) -> int:
     """Print every fault of the exercises, and the counts."""
-    console = Console(highlight=False)
+    console = Terminal()
     with user_errors():
         exercises = find_exercises(command.what)
     begun, faults = time.monotonic(), 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from mechscope.cli.console import Terminal
 from mechscope.cli.course.commands import Mystery
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.course.learner_file import LearnerError
@@ -19,7 +20,7 @@ MARKS = {"passed": ("✓ ", "bold green"), "not-started": ("· ", "yellow")}
 
 def run_mystery(command: Mystery) -> int:
     """Write the file of a mystery if there is none yet, or grade it."""
-    console = Console(highlight=False)
+    console = Terminal()
     seed = random.randrange(LARGEST_SEED) if command.seed is None else command.seed
     if seed < 0:
         raise UserError(f"the seed of a mystery must not be negative, and {seed} is.")

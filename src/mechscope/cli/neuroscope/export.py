@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.text import Text
 
+from mechscope.cli.console import Terminal
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope.store_commands import Check, Export
 from mechscope.neuroscope.checking import check_store
@@ -19,14 +19,14 @@ def run_export(command: Export) -> int:
     with user_errors(), NeuroscopeStore.open(command.model) as store:
         check_folder(command.out)
         written = export_pages(store, command.out, command.sites)
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(Text(f"Wrote {len(written)} files to {command.out}."), soft_wrap=True)
     return 0
 
 
 def run_check(command: Check) -> int:
     """Run `check` and return its exit code."""
-    console = Console(highlight=False)
+    console = Terminal()
     with user_errors():
         folders = [find_store(name) for name in command.stores] or list(known_stores().values())
     if not folders:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Sequence
+from typing import Any
+
 from rich.text import Text
 
 from mechscope.arguments import one_line
+from mechscope.cli.console import Terminal, print_json, print_listing
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope._unit_text import shown_token
 from mechscope.cli.neuroscope.store_commands import Fire, Search, Units
@@ -19,51 +21,73 @@ def run_search(command: Search) -> int:
     """Run `search` and return its exit code."""
     _check_limit(command.limit)
     words = " ".join(command.words)
-    console = Console(highlight=False)
-    with user_errors(), NeuroscopeStore.open(command.model) as store:
-        if command.token:
-            table = _table("unit", "top contexts", "highest")
-            for found in find_by_token(store, words, command.limit):
-                table.add_row(
-                    Text(str(found.address)), f"{found.contexts} of {found.of}", f"{found.highest:.3g}"
-                )
-            _print(console, table, f"no unit's top contexts were kept for the token {words!r}.")
-            return 0
+    if command.token:
+        return _search_token(command, words)
+    with user_errors(), NeuroscopeStore.open(command.place) as store:
         labels = store.labels.search(words, command.limit)
         units = find_by_text(store, words, command.limit)
+    if command.json:
+        found = [{"address": str(label.address), "label": label.label} for label in labels]
+        print_json({"labels": found, "units": _as_objects(units)})
+        return 0
+    if not units and not labels:
+        raise UserError(
+            f"no label and no context has {words!r}. Try fewer words, or --token for a single token."
+        )
+    console = Terminal()
     for label in labels:
-        console.print(Text.assemble((f"{label.address}  ", "bold"), one_line(label.label)))
-    table = _table("unit", "contexts", "example", numbers=1)
-    for found in units:
-        example = Text(shown_token(found.example))
-        example.truncate(max(20, console.width - len(str(found.address)) - 14), overflow="ellipsis")
-        table.add_row(Text(str(found.address)), str(found.contexts), example)
-    nothing = f"no label and no context has {words!r}. Try fewer words, or --token for a single token."
-    if units or not labels:
-        _print(console, table, nothing)
+        console.print(Text.assemble((f"{label.address}  ", "bold"), one_line(label.label)), soft_wrap=True)
+    if units:
+        rows = [(str(each.address), str(each.contexts), shown_token(each.example)) for each in units]
+        print_listing(console, ("unit", "contexts", "example"), rows, numbers=1)
+    return 0
+
+
+def _search_token(command: Search, token: str) -> int:
+    with user_errors(), NeuroscopeStore.open(command.place) as store:
+        units = find_by_token(store, token, command.limit)
+    if command.json:
+        print_json({"units": _as_objects(units)})
+        return 0
+    if not units:
+        raise UserError(f"no unit's top contexts were kept for the token {token!r}.")
+    rows = [(str(each.address), f"{each.contexts} of {each.of}", f"{each.highest:.3g}") for each in units]
+    print_listing(Terminal(), ("unit", "top contexts", "highest"), rows, numbers=2)
     return 0
 
 
 def run_units(command: Units) -> int:
     """Run `units` and return its exit code."""
     _check_limit(command.limit)
-    console = Console(highlight=False)
-    with user_errors(), NeuroscopeStore.open(command.model) as store:
+    with user_errors(), NeuroscopeStore.open(command.place) as store:
         found = find_by_statistic(store, command.sort, command.sites, command.limit)
         pages = [store.unit(unit.address) for unit in found]
-    console.print(Text(measure(command.sort).description, "dim"))
-    table = _table("unit", command.sort, "above 0", "maximum", "highest context", numbers=3)
+    if command.json:
+        print_json(
+            [
+                {"address": str(unit.address), command.sort: unit.value} | vars(page.statistics)
+                for unit, page in zip(found, pages, strict=True)
+            ]
+        )
+        return 0
+    if not found:
+        raise UserError(f"no unit has a value for {command.sort}.")
+    # The statistic that the list is sorted by stands first, and no number stands there twice.
+    others = [name for name in ("above 0", "maximum") if name != command.sort]
+    rows: list[list[str]] = []
     for unit, page in zip(found, pages, strict=True):
+        values = {
+            "above 0": f"{page.statistics.firing_rate:.2%}",
+            "maximum": f"{page.statistics.maximum:.3g}",
+        }
         context = page.contexts[0] if page.contexts else None
         example = "".join(context.tokens[: context.focus + 1][-8:]) if context else ""
-        table.add_row(
-            Text(str(unit.address)),
-            f"{unit.value:.4g}",
-            f"{page.statistics.firing_rate:.2%}",
-            f"{page.statistics.maximum:.3g}",
-            Text(shown_token(example)),
-        )
-    _print(console, table, f"no unit has a value for {command.sort}.")
+        shown = [values[name] for name in others]
+        rows.append([str(unit.address), f"{unit.value:.4g}", *shown, shown_token(example)])
+    console = Terminal()
+    console.print(Text(measure(command.sort).description, "dim"))
+    headings = ["unit", command.sort, *others, "highest context"]
+    print_listing(console, headings, rows, numbers=1 + len(others))
     return 0
 
 
@@ -72,50 +96,37 @@ def run_fire(command: Fire) -> int:
     from mechscope.neuroscope.fire import fire
 
     _check_limit(command.limit)
-    console = Console(highlight=False)
-    with user_errors(), NeuroscopeStore.open(command.model) as store:
+    with user_errors(), NeuroscopeStore.open(command.place) as store:
         fired = fire(store, " ".join(command.text), sites=command.sites, limit=command.limit)
-    table = _table("unit", "activation", "share of tokens", "token", numbers=2)
+    if command.json:
+        print_json({"tokens": fired.tokens, "units": _as_objects(fired.units)})
+        return 0
+    if not fired.units:
+        raise UserError("no unit is active on this text.")
+    rows: list[list[str | Text]] = []
     for unit in fired.units:
         before = shown_token("".join(fired.tokens[max(0, unit.position - 5) : unit.position]))
         share = f"{unit.share:.3%}" if unit.share else "never"
-        table.add_row(
-            Text(str(unit.address)),
-            f"{unit.value:.3g}",
-            f"{share}{' (low)' if unit.is_low else ''}",
-            Text.assemble(
-                (before, "dim"), ("[", "bold"), shown_token(fired.tokens[unit.position]), ("]", "bold")
-            ),
+        token = Text.assemble(
+            (before, "dim"), ("[", "bold"), shown_token(fired.tokens[unit.position]), ("]", "bold")
         )
+        low = " (low)" if unit.is_low else ""
+        rows.append([str(unit.address), f"{unit.value:.3g}", f"{share}{low}", token])
     explanation = (
         "Share of tokens: at how many of the tokens that were harvested the unit was at least as active (low: at "
         "most as active). The rarest comes first."
     )
+    console = Terminal()
     console.print(Text(explanation, "dim"))
-    _print(console, table, "no unit is active on this text.")
+    print_listing(console, ("unit", "activation", "share of tokens", "token"), rows, numbers=2)
     return 0
+
+
+def _as_objects(units: Sequence[Any]) -> list[dict[str, Any]]:
+    """Units as JSON has them: their fields, with the address as text."""
+    return [vars(unit) | {"address": str(unit.address)} for unit in units]
 
 
 def _check_limit(limit: int) -> None:
     if limit < 1:
         raise UserError(f"--limit must be at least 1, not {limit}.")
-
-
-def _table(*headings: str, numbers: int = 2) -> Table:
-    """A table whose first column has addresses, the next ones numbers, and the others text that may be cut."""
-    table = Table(box=None, pad_edge=False)
-    for place, heading in enumerate(headings):
-        is_number = 0 < place <= numbers
-        table.add_column(
-            heading,
-            justify="right" if is_number else "left",
-            no_wrap=True,
-            overflow="ellipsis" if place > numbers else "fold",
-        )
-    return table
-
-
-def _print(console: Console, table: Table, nothing: str) -> None:
-    if not table.row_count:
-        raise UserError(nothing)
-    console.print(table)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mechscope.arguments import one_line
+from mechscope.cli.console import Terminal
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope.label_commands import Label, Labels, Suggest
 from mechscope.neuroscope.label_table import StoredLabel
@@ -72,7 +72,7 @@ def _rule(command: Label, store: NeuroscopeStore) -> Rule | None:
 
 def run_labels(command: Labels) -> int:
     """Run `labels` and return its exit code."""
-    console = Console(highlight=False)
+    console = Terminal()
     with user_errors(), NeuroscopeStore.open(command.store or command.model) as store:
         if command.remove is not None:
             store.labels.remove(command.remove)

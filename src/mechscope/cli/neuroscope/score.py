@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mechscope.arguments import one_line
+from mechscope.cli.console import Terminal
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope._unit_text import context_line
 from mechscope.cli.neuroscope.label_commands import Score
@@ -34,7 +35,7 @@ def run_score(command: Score) -> int:
         raise UserError("give the address of a unit, or --all for all labels of a store.")
     if command.max_tokens < 0 or not command.seeds or min(command.seeds) < 0:
         raise UserError("--max-tokens and --seeds must not be negative, and there must be a seed.")
-    console = Console(highlight=False)
+    console = Terminal()
     with user_errors():
         function = None if command.predicate is None else load_predicate(command.predicate)
         address = None if command.all else UnitAddress.parse(command.address)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
+from mechscope.cli.console import Terminal, print_json
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope._unit_text import page_text
 from mechscope.cli.neuroscope.store_commands import Show
+from mechscope.neuroscope.site_data import unit_of
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
 
@@ -15,10 +15,13 @@ def run_show(command: Show) -> int:
     """Run the command and return its exit code."""
     if command.contexts < 1:
         raise UserError(f"--contexts must be at least 1, not {command.contexts}.")
-    console = Console(highlight=False)
+    console = Terminal()
     with user_errors():
         address = UnitAddress.parse(command.address)
         with NeuroscopeStore.open(command.store or address.model) as store:
+            if command.json:
+                print_json(unit_of(store, store.address(address).site, address.unit))
+                return 0
             page, labels = store.unit(address), store.labels.of(address)
             left_out = next(site.left_out for site in store.sites() if site.name == address.site)
     console.print(page_text(page, left_out, labels, console.width, command.contexts))

@@ -20,6 +20,13 @@ class AsksStore:
 
     model: Annotated[str, Name] = READY_MODEL
     """A model with a store, or the folder of a store (default: mini-gelu-1l, whose store comes with mechscope)."""
+    store: Annotated[Path | None, OptionalFolder] = None
+    """The folder of the store (default: the model's)."""
+
+    @property
+    def place(self) -> str | Path:
+        """What `NeuroscopeStore.open` is given."""
+        return self.store or self.model
 
     @property
     def kept(self) -> str:
@@ -37,6 +44,8 @@ class Show:
     """The folder of the store (default: the model's)."""
     contexts: Annotated[int, Count] = 8
     """How many contexts of each kind are printed."""
+    json: Annotated[bool, Flag] = False
+    """Print everything that is stored about the unit as JSON, for scripts."""
 
     @property
     def kept(self) -> str:
@@ -57,6 +66,8 @@ class Search(AsksStore):
     """Find the units that fire on this token instead, the ones with most top contexts there first."""
     limit: Annotated[int, Count] = 20
     """How many units are listed."""
+    json: Annotated[bool, Flag] = False
+    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +82,8 @@ class Units(AsksStore):
     """Only units of these sites (default: all)."""
     limit: Annotated[int, Count] = 20
     """How many units are listed."""
+    json: Annotated[bool, Flag] = False
+    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +96,8 @@ class Fire(AsksStore):
     """Only units of these sites (default: all)."""
     limit: Annotated[int, Count] = 20
     """How many units are listed."""
+    json: Annotated[bool, Flag] = False
+    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +116,8 @@ class Check:
 
     stores: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[MODEL…]")] = ()
     """Models or folders of stores (default: all stores that are found)."""
+    json: Annotated[bool, Flag] = False
+    """Print JSON instead of text."""
 
     @property
     def kept(self) -> str:
