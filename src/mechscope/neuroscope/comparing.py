@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mechscope.near_names import did_you_mean
 from mechscope.neuroscope.finished_harvest import FinishedHarvest, read_harvest
 from mechscope.neuroscope.plan import PLAN
 from mechscope.reading import read_safetensors
@@ -21,7 +23,7 @@ from mechscope.runs.config_diff import config_diff
 
 WORK = "harvest"
 """The subfolder of a store's folder in which its harvest works."""
-OWN = ("published", "publication", "arrays")
+OWN = ("published", "publication", "arrays", "arrays_sha256")
 """What a store says about itself and not about its contents: when and how often it was written, and into which file."""
 MOST_SHOWN = 60
 """Characters of a value that are shown."""
@@ -46,13 +48,17 @@ def compare(one: str | Path, other: str | Path) -> Comparison:
 
     Labels are left out, since people write them, and so is the time of publication.
 
+    Args:
+        one: a folder, or the name of a model that has a store.
+        other: another one.
+
     Raises:
-        FileNotFoundError: for a folder that has neither a finished harvest nor a store.
+        FileNotFoundError: for a folder that does not exist, or has neither a finished harvest nor a store.
         ValueError: for a harvest and a store, and for damaged files.
     """
     from mechscope.neuroscope.connections import FILE
 
-    folders = (Path(one), Path(other))
+    folders = (_folder(one), _folder(other))
     stores = [(folder / FILE).is_file() for folder in folders]
     if all(stores):
         return _compare_stores(*folders)
@@ -64,6 +70,20 @@ def compare(one: str | Path, other: str | Path) -> Comparison:
             f"{store / WORK})."
         )
     return _compare_harvests(read_harvest(works[0]), read_harvest(works[1]))
+
+
+def _folder(place: str | Path) -> Path:
+    from mechscope.neuroscope.folders import known_stores
+
+    folder = Path(place)
+    if folder.exists():
+        return folder
+    known = known_stores()
+    if str(place) not in known:
+        raise FileNotFoundError(
+            f"there is no folder {place}, and no store of a model with this name.{did_you_mean(str(place), known)}"
+        )
+    return known[str(place)]
 
 
 def _compare_harvests(one: FinishedHarvest, other: FinishedHarvest) -> Comparison:
@@ -111,13 +131,15 @@ def _as_bytes(x: Tensor) -> Tensor:
 
 def _compare_stores(one: Path, other: Path) -> Comparison:
     from mechscope.neuroscope.connections import FILE, open_for_reading
-    from mechscope.neuroscope.writing import ARRAYS
 
     what, digest, size = "stores", hashlib.sha256(), 0
     with closing(open_for_reading(one / FILE)) as first, closing(open_for_reading(other / FILE)) as second:
         for connection in (first, second):
             # A publication that is under way must not be seen in the middle.
             connection.execute("BEGIN")
+        about = [_about(connection) for connection in (first, second)]
+        if differences := config_diff(*about, "in the first", "in the second", show=_shown):
+            return Comparison(what, "; ".join(differences))
         for table in _tables():
             for a, b in zip_longest(_rows(first, table), _rows(second, table)):
                 if a != b:
@@ -125,19 +147,28 @@ def _compare_stores(one: Path, other: Path) -> Comparison:
                 data = repr(a).encode()
                 digest.update(data)
                 size += len(data)
+        # Beside the file that belongs to the tables, one of a publication that was killed may lie.
         arrays = [
-            dict[str, Tensor](read_safetensors(path))
-            for folder in (one, other)
-            for path in sorted(folder.glob(ARRAYS.format("*")))[-1:]
+            dict[str, Tensor](read_safetensors(folder / _value(connection, "arrays")))
+            for folder, connection in ((one, first), (other, second))
         ]
-    if len(arrays) == 2:
-        if difference := _differing_tensor(*arrays):
-            return Comparison(what, f"in the arrays, {difference}")
-        for _, tensor in sorted(arrays[0].items()):
-            data = _as_bytes(tensor).numpy().tobytes()
-            digest.update(data)
-            size += len(data)
+    if difference := _differing_tensor(*arrays):
+        return Comparison(what, f"in the arrays, {difference}")
+    for _, tensor in sorted(arrays[0].items()):
+        data = _as_bytes(tensor).numpy().tobytes()
+        digest.update(data)
+        size += len(data)
     return Comparison(what, "", size, digest.hexdigest())
+
+
+def _about(connection: sqlite3.Connection) -> dict[str, Any]:
+    """What a store says about its contents, with the settings as a table of their own."""
+    found = dict(_rows(connection, "about"))
+    return found | {"settings": json.loads(found.get("settings", "{}"))}
+
+
+def _value(connection: sqlite3.Connection, key: str) -> str:
+    return connection.execute("SELECT value FROM about WHERE key = ?", [key]).fetchone()[0]
 
 
 def _tables() -> list[str]:

@@ -74,7 +74,7 @@ class Compare:
     """Compare two harvests or stores byte for byte. Exits with 0 if they are equal, or else prints what differs."""
 
     one: Annotated[Path, tyro.conf.Positional, positional("A")]
-    """The folder of a store, or of a harvest."""
+    """The folder of a store or of a harvest, or a model with a store."""
     other: Annotated[Path, tyro.conf.Positional, positional("B")]
     """Another one."""
 

@@ -20,7 +20,9 @@ def run_show(command: Show) -> int:
         address = UnitAddress.parse(command.address)
         with NeuroscopeStore.open(command.store or address.model) as store:
             if command.json:
-                print_json(unit_of(store, store.address(address).site, address.unit))
+                # It also checks that the store is of this model.
+                address = store.address(address)
+                print_json(unit_of(store, address.site, address.unit))
                 return 0
             page, labels = store.unit(address), store.labels.of(address)
             left_out = next(site.left_out for site in store.sites() if site.name == address.site)
