@@ -53,6 +53,10 @@ def find_store(name: str | Path) -> Path:
     folder = store_folder(name).name
     if folder in known:
         return known[folder]
+    if Path(name).exists() or Path(name).is_absolute() or name.startswith((".", "~")):
+        raise FileNotFoundError(
+            f"there is no neuroscope store in {name}. `mechscope neuroscope harvest MODEL --out FOLDER` makes one."
+        )
     listed = f" There are stores for {', '.join(known)}." if known else ""
     raise FileNotFoundError(
         f"there is no neuroscope store for {name!r}.{did_you_mean(name, known)}{listed} "

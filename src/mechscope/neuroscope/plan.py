@@ -52,10 +52,12 @@ class HarvestPlan(Settings):
             other: the plan that is wanted now; this one is on the disk.
         """
         lines = config_diff(self.to_dict(), other.to_dict(), "there", "here")
-        if self.corpus != other.corpus:
-            # The names say it already.
-            lines = [line for line in lines if not line.startswith("corpus_description")]
-        return "; ".join(lines)
+        # The names of the corpus say what its description says, and those of the sites what their checksums are of.
+        implied = {
+            "corpus_description": self.corpus != other.corpus,
+            "site_inputs": self.sites != other.sites,
+        }
+        return "; ".join(line for line in lines if not implied.get(line.partition(" ")[0], False))
 
     def write(self, folder: Path) -> None:
         """Write the plan into a work folder.

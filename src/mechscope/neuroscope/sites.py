@@ -137,7 +137,14 @@ def _sites(model: AnyModel, name: str) -> list[Site]:
     if path:
         return [Directions(model, Path(path), hook)]
     if name in bundled_dictionary_names() or Path(name).exists():
+        if name.endswith(".safetensors"):
+            raise ValueError(
+                f"{name} has no hook point: to read directions, write FILE@HOOK, as in "
+                f"{Path(name).name}@blocks.0.hook_resid_post. A dictionary is a folder."
+            )
         return [Latents(model, name)]
+    if "," in name:
+        raise KeyError(f"{_called(model)} has no site {name!r}. Give several names with spaces between them.")
     if "/" in name or "\\" in name:
         raise FileNotFoundError(f"there is no dictionary at {name!r}: nothing has this name.")
     known = [*known_sites(model), "mlp", *(f"attn.{statistic}" for statistic in STATISTICS)]
@@ -148,10 +155,12 @@ def _sites(model: AnyModel, name: str) -> list[Site]:
 def _blocks(model: AnyModel, name: str, number: str) -> Sequence[int]:
     n_layers = model.cfg.n_layers
     if number and int(number) >= n_layers:
-        raise KeyError(
-            f"{_called(model)} has no site {name!r}: it has {n_layers} blocks, from 0 to {n_layers - 1}."
-        )
+        raise KeyError(f"{_called(model)} has no site {name!r}: {_blocks_in_words(n_layers)}.")
     return [int(number)] if number else range(n_layers)
+
+
+def _blocks_in_words(number: int) -> str:
+    return "it has one block, 0" if number == 1 else f"it has {number} blocks, 0 to {number - 1}"
 
 
 def _called(model: AnyModel) -> str:

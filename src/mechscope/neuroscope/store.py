@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import brief_repr
+from mechscope.neuroscope import folders
+from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.contents import About
-from mechscope.neuroscope.folders import find_store
+from mechscope.neuroscope.folders import find_store, stores_folder
 from mechscope.neuroscope.label_table import LabelTable
 from mechscope.neuroscope.schema import EFFECT, KINDS, NEIGHBOUR, VALUE
 from mechscope.neuroscope.statistics import SiteStatistics
-from mechscope.neuroscope.store_reading import Snapshot, StoredSite, StoreReader
+from mechscope.neuroscope.store_reading import NothingPublishedError, Snapshot, StoredSite, StoreReader
 from mechscope.neuroscope.units import Context, LogitEffects, Neighbour, UnitAddress, UnitPage
 
 
@@ -64,7 +66,15 @@ class NeuroscopeStore:
             FileNotFoundError: if there is none; names the stores that there are.
             SchemaError: for a file that is no store, or that a newer version has written.
         """
-        return cls(find_store(folder_or_model))
+        folder = find_store(folder_or_model)
+        try:
+            return cls(folder)
+        except NothingPublishedError:
+            # A first harvest that was stopped before its end must not hide the store that comes with the package.
+            ready = folders.READY / folder.name
+            if folder.parent != stores_folder() or not (ready / FILE).is_file():
+                raise
+            return cls(ready)
 
     def close(self) -> None:
         """Close the file."""

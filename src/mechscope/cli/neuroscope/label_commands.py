@@ -84,6 +84,8 @@ class Labels(_AboutLabels):
     """A model with a store (default: mini-gelu-1l)."""
     holding: Annotated[bool, Flag] = False
     """Only those that hold, at least in part."""
+    json: Annotated[bool, Flag] = False
+    """Print JSON instead of a table."""
     remove: Annotated[int | None, Whole] = None
     """Remove the label with this number."""
 

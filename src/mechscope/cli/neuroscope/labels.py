@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from mechscope.arguments import one_line
-from mechscope.cli.console import Terminal
+from mechscope.cli.command_line import command_line
+from mechscope.cli.console import Terminal, print_json
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope.label_commands import Label, Labels, Suggest
 from mechscope.neuroscope.label_table import StoredLabel
-from mechscope.neuroscope.labels.auto_label import LogOddsLabeller, material_of
 from mechscope.neuroscope.labels.current import is_current
-from mechscope.neuroscope.labels.examples import like_contexts
 from mechscope.neuroscope.labels.predicates import load_predicate
 from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words, rule_in_words
 from mechscope.neuroscope.store import NeuroscopeStore
@@ -31,7 +31,7 @@ def run_label(command: Label) -> int:
             written = store.labels.add(
                 address, " ".join(command.label), rule.kind if rule else "", rule.text if rule else ""
             )
-    again = f" --predicate {command.predicate}" if command.predicate else ""
+    again = ["--predicate", command.predicate] if command.predicate else []
     _say(f"{address} has label {written.id}: {one_line(written.label)}.")
     if rule is None:
         _say(
@@ -39,7 +39,7 @@ def run_label(command: Label) -> int:
         )
     else:
         _say(f"Rule: {one_line(rule.in_words)}.")
-        _say(f"Test it with: mechscope neuroscope score {address}{again}{_place(command.store)}")
+        _say(f"Test it with: {_score_line(address, *again, *_place(command.store))}")
     return 0
 
 
@@ -66,6 +66,8 @@ def _rule(command: Label, store: NeuroscopeStore) -> Rule | None:
             raise UserError(f"{store.model} has no token {unknown[0]!r}. Spaces count: ' the' is not 'the'.")
         return TokenPatterns(tuple((token,) for token in command.tokens))
     if command.like is not None:
+        from mechscope.neuroscope.labels.examples import like_contexts
+
         return like_contexts(store, command.like)
     return None if command.predicate is None else load_predicate(command.predicate)
 
@@ -85,6 +87,9 @@ def run_labels(command: Labels) -> int:
         ]
         changed = {label.id for label in found if label.scores and not is_current(store, label)}
         model = store.model
+    if command.json:
+        print_json([_as_object(label, is_current=label.id not in changed) for label in found])
+        return 0
     if not found:
         raise UserError(
             f"no label of {model} holds."
@@ -111,6 +116,8 @@ def run_labels(command: Labels) -> int:
 
 def run_suggest(command: Suggest) -> int:
     """Run `suggest` and return its exit code."""
+    from mechscope.neuroscope.labels.auto_label import LogOddsLabeller, material_of
+
     with user_errors():
         address = UnitAddress.parse(command.address)
         with NeuroscopeStore.open(command.store or address.model) as store:
@@ -128,14 +135,23 @@ def run_suggest(command: Suggest) -> int:
                 )
                 return 0
             label = store.labels.add(address, found.label, found.rule.kind, found.rule.text)
-    _say(
-        f"This is label {label.id} now. Test it with: mechscope neuroscope score {address}{_place(command.store)}"
-    )
+    _say(f"This is label {label.id} now. Test it with: {_score_line(address, *_place(command.store))}")
     return 0
 
 
-def _place(store: Path | None) -> str:
-    return "" if store is None else f" --store {store}"
+def _place(store: Path | None) -> list[str | Path]:
+    return [] if store is None else ["--store", store]
+
+
+def _score_line(address: UnitAddress, *options: str | Path) -> str:
+    """The command that tests a unit's labels, to be copied."""
+    return command_line("neuroscope", "score", str(address), *options)
+
+
+def _as_object(label: StoredLabel, *, is_current: bool) -> dict[str, Any]:
+    """A label as JSON has it: its fields, with the address as text."""
+    scored = {} if label.scores is None else {"is_current": is_current}
+    return vars(label) | {"address": str(label.address)} | scored
 
 
 def _verdict(label: StoredLabel) -> str:
