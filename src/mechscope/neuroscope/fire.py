@@ -17,17 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
-from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.neuroscope.opening import OpenedModel
-from mechscope.neuroscope.sample_pass import Sample, read_sample
-from mechscope.neuroscope.sequences import Cutter
 from mechscope.neuroscope.settings import settings_of_store
 from mechscope.neuroscope.units import UnitAddress
 
 if TYPE_CHECKING:
+    from mechscope.neuroscope.opening import OpenedModel
     from mechscope.neuroscope.statistics import SiteStatistics
     from mechscope.neuroscope.store import NeuroscopeStore
 
@@ -69,6 +65,12 @@ def open_units(store: NeuroscopeStore, sites: Sequence[str] = ()) -> OpenedModel
         ValueError: if the model's weights are others than those that were harvested.
         FileNotFoundError: if the model is not there; says how to get it.
     """
+    # Imported late, because it loads torch, which comparing activations with a histogram does not need.
+    import torch
+
+    from mechscope.dictionaries.sources.models import model_checksum
+    from mechscope.neuroscope.opening import OpenedModel
+
     about, known = store.about, {site.name: site for site in store.sites()}
     with store.reader.snapshot() as snapshot:
         sources = [snapshot.site(name).source for name in sites or known]
@@ -100,6 +102,9 @@ def fire(
         KeyError: for a site that the store does not have.
         ValueError: for a text without tokens that count, or a model with other weights.
     """
+    from mechscope.neuroscope.sample_pass import Sample, read_sample
+    from mechscope.neuroscope.sequences import Cutter
+
     settings = settings_of_store(store.about.settings)
     opened = opened or open_units(store, sites)
     sequences = Cutter(opened.model, settings).sequences(text)
