@@ -61,7 +61,7 @@ def test_a_harvest_stops_goes_on_and_equals_one_without_a_stop(
         (["--engine", "processes", "--workers", "0"], "--workers must be at least 1, not 0"),
         (["--sites", "mpl"], "has no site 'mpl'. Did you mean mlp?"),
         (["--corpus", "librery"], "Did you mean 'library'?"),
-        (["--shard", "0"], "shard_characters must be a whole number of at least 1, not 0"),
+        (["--shard", "0"], "--shard must be a whole number of at least 1, not 0"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(

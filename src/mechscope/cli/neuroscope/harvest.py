@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -23,10 +25,26 @@ if TYPE_CHECKING:
     from mechscope.neuroscope.settings import HarvestSettings
 
 
+OPTIONS = {
+    "context": "--context",
+    "top": "--top",
+    "low": "--low",
+    "sample": "--sample",
+    "batch_tokens": "--batch",
+    "threads": "--threads",
+    "shard_characters": "--shard",
+    "seed": "--seed",
+    "max_tokens": "--max-tokens",
+}
+"""Setting → the option that sets it."""
+SETTING = re.compile(rf"(?:\bsettings\.|^|(?<=; ))({'|'.join(OPTIONS)})(?= (?:must be|is) )")
+"""The name of a setting in a sentence about its value."""
+
+
 def run_harvest(command: Harvest) -> int:
     """Harvest, or go on with a harvest, and publish it."""
     with ExitStack() as stack:
-        with user_errors():
+        with user_errors(), _naming_options():
             # Imported late, because it loads torch.
             from mechscope.neuroscope.comparing import WORK
             from mechscope.neuroscope.corpus import open_corpus
@@ -67,6 +85,15 @@ def run_harvest(command: Harvest) -> int:
     where = [] if command.out is None else ["--store", command.out]
     print(f"Next: {command_line('neuroscope', 'show', str(first), *where)}")
     return 0
+
+
+@contextmanager
+def _naming_options() -> Generator[None]:
+    """Name the options of the command line where errors name settings."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(SETTING.sub(lambda found: OPTIONS[found[1]], str(error))) from error
 
 
 def _report(line: str) -> None:
