@@ -319,6 +319,8 @@ class Problems:
         return ""
 
 
+GROUPS = ("course", "neuroscope", "sae")
+"""Commands that have commands of their own."""
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING
 
 from mechscope.cli.errors import UserError
@@ -95,13 +96,21 @@ def _parse(
     # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
-    from mechscope.cli.commands import Command
+    from mechscope.cli.commands import GROUPS, Command
+    from mechscope.cli.whole_numbers import whole_numbers
 
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words in [[group] for group in GROUPS]:
+        # Whoever names no command wants to see which ones there are.
+        with redirect_stdout(sys.stderr), suppress(SystemExit):
+            _parse([*words, "--help"])
+        sys.exit(2)
     return tyro.cli(
         Command,  # type: ignore[arg-type]
         prog="mechscope",
         description="Look inside neural networks: replications that run on a laptop, with reports and checked claims.",
-        args=arguments,
+        args=words,
+        registry=whole_numbers(),
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
 
