@@ -118,7 +118,9 @@ def check_torch() -> list[Check]:
         ]
     if torch.backends.mps.is_available():
         devices.append("mps")
-    found = f"devices: {', '.join(devices)}; {torch.get_num_threads()} threads of {os.cpu_count()} processors"
+    number = torch.get_num_threads()
+    threads = "1 thread" if number == 1 else f"{number} threads"
+    found = f"devices: {', '.join(devices)}; {threads} on {os.cpu_count()} processors"
     return [Check("torch", "ok", found)]
 
 

@@ -183,6 +183,8 @@ def show_counts(console: Console) -> None:
 
 def _show_lines(console: Console, entries: list[Entry]) -> None:
     table = Table.grid(padding=(0, 2))
+    # A name that is cut cannot be typed.
+    table.add_column(width=max((len(entry.slug) for entry in entries), default=0))
     for entry in entries:
         table.add_row(Text(entry.slug, "bold"), Text(entry.line))
     console.print(table)

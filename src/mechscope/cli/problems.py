@@ -124,8 +124,12 @@ def show_list(console: Console, conditions: dict[str, str], words: Sequence[str]
 
 
 def _show_lines(console: Console, found: Iterable[Problem]) -> None:
+    problems = list(found)
     table = Table.grid(padding=(0, 2))
-    for problem in found:
+    table.add_column()
+    # An id that is cut cannot be typed.
+    table.add_column(width=max((len(problem.slug) for problem in problems), default=0))
+    for problem in problems:
         title = Text(problem.title)
         if problem.status != "open":
             title.append(f" ({problem.status})", "dim")

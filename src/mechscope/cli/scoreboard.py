@@ -8,6 +8,7 @@ from typing import Any
 
 from mechscope.cli.commands import Scoreboard
 from mechscope.cli.errors import user_errors
+from mechscope.near_names import did_you_mean
 from mechscope.pages.tables import text_table
 from mechscope.storage.files import check_file, check_folder, write_atomically
 from mechscope.storage.folder_lock import hold_folder
@@ -49,12 +50,15 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     with user_errors():
         for name in command.programs:
             if name not in planted.PROGRAMS:
+                hint = did_you_mean(name, planted.PROGRAMS)
                 raise KeyError(
-                    f"unknown planted program {name!r}; choose from {', '.join(planted.PROGRAMS)}."
+                    f"there is no planted program {name!r}.{hint} There are: {', '.join(planted.PROGRAMS)}."
                 )
         for name in command.methods:
             if name not in METHODS:
-                raise KeyError(f"unknown method {name!r}; choose from {', '.join(METHODS)}.")
+                raise KeyError(
+                    f"there is no method {name!r}.{did_you_mean(name, METHODS)} There are: {', '.join(METHODS)}."
+                )
         examples = 64 if command.examples is None else command.examples
         if command.seeds < 1 or examples < 2:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
@@ -110,7 +114,8 @@ def compare_on_model(command: Scoreboard) -> int:
         for name in command.methods:
             if name not in COMPARED:
                 raise KeyError(
-                    f"method {name!r} is not compared on a model; choose from {', '.join(COMPARED)}."
+                    f"method {name!r} is not compared on a model.{did_you_mean(name, COMPARED)} These are: "
+                    f"{', '.join(COMPARED)}."
                 )
         examples = 8 if command.examples is None else command.examples
         if examples < 2:

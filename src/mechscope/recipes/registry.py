@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from mechscope.near_names import did_you_mean_clause
+from mechscope.near_names import did_you_mean
 
 if TYPE_CHECKING:
     from mechscope.recipes.recipe import Recipe
@@ -56,10 +56,8 @@ def check_name(name: str) -> str:
     """
     if name in MODULES:
         return name
-    hint = did_you_mean_clause(name.lower(), MODULES, n=2, cutoff=0.5)
-    raise KeyError(
-        f"there is no recipe for {name!r}; {hint}{' ' if hint else ''}Recipes: {', '.join(MODULES)}."
-    )
+    hint = did_you_mean(name.lower(), MODULES, n=2, cutoff=0.5)
+    raise KeyError(f"there is no recipe for {name!r}.{hint} Recipes: {', '.join(MODULES)}.")
 
 
 def find_recipe(name: str) -> Recipe:

@@ -16,6 +16,8 @@ from filelock import lock_descriptor
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """System errors for a full disk or an exceeded quota."""
+_REMEDIES = dict.fromkeys(FULL, "Make room there") | {errno.EFBIG: "Allow larger files (ulimit -f)"}
+"""System error → what to do about it."""
 UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.unfinished")
 """Names of temporary files."""
 
@@ -25,7 +27,7 @@ class NotKeptError(OSError):
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         reason = error.strerror or str(error)
-        remedy = "Make room there" if error.errno in FULL else "Make it writable"
+        remedy = _REMEDIES.get(error.errno, "Make it writable")
         super().__init__(f"{path} could not be written ({reason}). {remedy}, or choose another folder.")
 
 

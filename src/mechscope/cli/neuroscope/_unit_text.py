@@ -42,7 +42,7 @@ def page_text(
     parts: list[RenderableType] = [Text(str(page.address), "bold"), _statistics(page, left_out)]
     for label in labels:
         parts.append(Text.assemble(("label  ", "dim"), (one_line(label.label), "bold"), _scores(label)))
-    parts.append(_histogram(page.histogram))
+    parts.append(_histogram(page.histogram, width))
     if page.logit_effects is not None:
         parts.append(_effects("promotes", page.logit_effects.promoted, width))
         parts.append(_effects("suppresses", page.logit_effects.suppressed, width))
@@ -133,18 +133,30 @@ def _scores(label: StoredLabel) -> str:
     return f"  ({': '.join(each for each in known if each)})" if any(known) else ""
 
 
-def _histogram(histogram: Histogram) -> Table:
+def _histogram(histogram: Histogram, width: int) -> Table:
     table = Table.grid(padding=(0, 1))
     for justify in ("right", "right", "right", "left"):
         table.add_column(justify=justify)
     total, rows = max(sum(histogram.counts), 1), list(_rows(histogram))
     most = max((count for _, _, count in rows), default=0)
-    for low, high, count in rows:
-        bar = BAR * count / max(most, 1)
+    numbers = [(f"{low:.3g}", f"to {high:.3g}", _share(count, total)) for low, high, count in rows]
+    taken = sum(max(map(len, column)) + 1 for column in zip(*numbers, strict=True))
+    longest = min(BAR, max(width - taken, 1))
+    for cells, (_, _, count) in zip(numbers, rows, strict=True):
         # A few activations are still to be seen.
-        blocks = "█" * int(bar) or ("▏" if count else "")
-        table.add_row(f"{low:.3g}", f"to {high:.3g}", f"{count / total:.2%}", Text(blocks, "rgb(200,110,30)"))
+        blocks = "█" * int(longest * count / max(most, 1)) or ("▏" if count else "")
+        table.add_row(*cells, Text(blocks, "rgb(200,110,30)"))
     return table
+
+
+def _share(count: int, total: int) -> str:
+    """A share in percent; a few of very many are not none.
+
+    >>> _share(1, 3), _share(1, 1_000_000), _share(0, 3)
+    ('33.33%', '<0.01%', '0.00%')
+    """
+    words = f"{count / total:.2%}"
+    return "<0.01%" if count and words == "0.00%" else words
 
 
 def _rows(histogram: Histogram) -> Iterator[tuple[float, float, int]]:
