@@ -51,6 +51,9 @@ def test_a_harvest_stops_goes_on_and_equals_one_without_a_stop(
     code, out, _ = call(capsys, *command, "--top", "2", "--out", tmp_path / "three")
     code, out, _ = call(capsys, "compare", tmp_path / "one" / "harvest", tmp_path / "three")
     assert (code, out) == (1, "The harvests differ: settings.top is 20 in the first and 2 in the second.\n")
+    code, _, err = call(capsys, *command, "--top", "3", "--out", tmp_path / "three")
+    assert code == 2
+    assert "three/harvest has another harvest: --top is 2 there and 3 here. Choose another folder" in err
 
 
 @pytest.mark.parametrize(

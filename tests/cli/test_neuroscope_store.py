@@ -1,5 +1,8 @@
 """Commands that ask a store, as a reader types them."""
 
+import errno
+import json
+
 import pytest
 
 from mechscope.cli.main import main
@@ -91,6 +94,8 @@ def test_units_are_found(capsys):
         (["search", "zebra", "--token", "--model", "toy"], "no token 'zebra'"),
         (["units", "--sites", "mpl0", "--model", "toy"], "Did you mean mlp0?"),
         (["units", "--model", "other"], "no neuroscope store for 'other'"),
+        (["units", "--store", "nothing"], "there is no neuroscope store in nothing"),
+        (["units", "--model", "./nothing"], "`mechscope neuroscope harvest MODEL --out FOLDER` makes one"),
         (["export", "--sites", "mpl0", "--model", "toy"], "Did you mean mlp0?"),
     ],
 )
@@ -114,6 +119,78 @@ def test_all_stores_are_checked_and_a_damaged_one_is_an_error(place, capsys):
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert neuroscope("check", "toy") == 1
     assert "damaged" in (shown := capsys.readouterr().out) and "arrays-1.safetensors has changed" in shown
+    assert "toy: damaged (2 sites" in shown
     (place / "stores" / "toy" / FILE).write_bytes(b"something else")
-    assert neuroscope("check", "toy") == 2
-    assert "is not a neuroscope store" in capsys.readouterr().err
+    stores.toy_store(place / "stores" / "whole")
+    # One that cannot be read does not keep the others from being checked.
+    assert neuroscope("check", "toy", "whole") == 1
+    shown = capsys.readouterr().out
+    assert (
+        "toy: cannot be read\n" in shown
+        and "is not a neuroscope store" in shown
+        and "whole: whole (2 sites" in shown
+    )
+    assert neuroscope("check", "--json") == 1
+    bad, good = json.loads(capsys.readouterr().out)
+    assert (bad["whole"], good["whole"], good["counts"]["units"]) == (False, True, 5)
+
+
+def test_scripts_get_json(place, capsys):
+    def answer(*arguments: str):
+        assert neuroscope(*arguments, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    folder = ("--store", str(place / "stores" / "toy"))
+    with NeuroscopeStore.open("toy") as store:
+        label = store.labels.add("mlp0/1", "cats, and what they sit on")
+        page = store.unit("mlp0/1")
+    unit = answer("show", "toy/mlp0/1")
+    assert (unit["site"], unit["unit"], unit["statistics"]["tokens"]) == ("mlp0", 1, page.statistics.tokens)
+    assert unit["contexts"][0]["tokens"] == list(page.contexts[0].tokens)
+    assert unit["labels"][0]["text"] == label.label
+    (first,) = answer("units", "--sort", "sparse", "--sites", "mlp0", "--limit", "1", *folder)
+    assert (
+        first["address"] == "toy/mlp0/1"
+        and first["sparse"] == first["firing_rate"] == page.statistics.firing_rate
+    )
+    found = answer("search", "cats", *folder)
+    assert found == {"labels": [{"address": "toy/mlp0/1", "label": label.label}], "units": []}
+    assert answer("search", "zebra", "--model", "toy") == {"labels": [], "units": []}
+    (one, *_) = answer("search", "cat", "--token", *folder)["units"]
+    assert (one["address"], one["contexts"], one["of"]) == ("toy/mlp0/1", 2, 2)
+    (listed,) = answer("labels", *folder)
+    assert (listed["id"], listed["address"], listed["scores"]) == (label.id, "toy/mlp0/1", None)
+    assert answer("labels", "--holding", *folder) == []
+
+
+def test_a_first_harvest_that_was_stopped_hides_no_store_of_the_package(place, monkeypatch, capsys):
+    from mechscope.neuroscope.connections import writing
+
+    monkeypatch.setattr(folders, "READY", place / "package")
+    stores.toy_store(place / "package" / "other")
+    with writing(place / "stores" / "other" / FILE):
+        pass
+    assert neuroscope("units", "--model", "other") == 0
+    assert "mlp0/1" in capsys.readouterr().out
+    # A folder that is named is the one that is meant.
+    assert neuroscope("units", "--model", str(place / "stores" / "other")) == 2
+    assert "without contents" in capsys.readouterr().err
+
+
+def test_a_histogram_fits_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert neuroscope("show", "toy/mlp0/1") == 0
+    longest = next(line for line in capsys.readouterr().out.splitlines() if "66.67%" in line)
+    assert longest.endswith("█") and len(longest) == 40
+
+
+def test_an_export_to_a_full_disk_is_no_mistake_in_the_arguments(monkeypatch, capsys):
+    from mechscope.neuroscope import export
+    from mechscope.storage.files import NotKeptError
+
+    def full(path, data):
+        raise NotKeptError(path, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(export, "write_atomically", full)
+    assert neuroscope("export", "--model", "toy", "--out", "pages") == 1
+    assert "Make room there" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mechscope.neuroscope.comparing import WORK, compare
+from mechscope.neuroscope.folders import VARIABLE
 from mechscope.neuroscope.publish import publish
+from mechscope.neuroscope.writing import write_contents
 from tests.neuroscope.small_harvest import SETTINGS, InOrder, small_harvest, write_texts
+from tests.neuroscope.stores import ABOUT, contents, toy_store
 
 HEADS = ("attn0.entropy",)
 
@@ -89,6 +93,26 @@ def test_stores_are_equal_however_often_they_were_published(tmp_path: Path, text
     connection.close()
     difference = compare(tmp_path / "one", tmp_path / "two").difference
     assert difference.startswith(f"in the arrays, {name} differs in 1 of")
+    # A publication that was killed leaves its arrays behind; they belong to no table.
+    (tmp_path / "two" / "arrays-99.safetensors").write_bytes(b"half a file")
+    assert compare(tmp_path / "two", tmp_path / "two").digest == found.digest
+
+
+def test_stores_of_models_are_compared_by_name_and_differ_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    toy_store(tmp_path / "one")
+    about = dataclasses.replace(ABOUT, tokens=7, settings={"top": 5})
+    write_contents(tmp_path / "two", contents(about=about))
+    assert compare("one", tmp_path / "one").difference == ""
+    assert compare("one", "two").difference == (
+        "settings.top is 2 in the first and 5 in the second; tokens is '1003' in the first and '7' in the second"
+    )
+    with pytest.raises(
+        FileNotFoundError, match="there is no folder onee, and no store of a model with this name"
+    ):
+        compare("onee", "two")
 
 
 def test_folders_without_either_are_errors(tmp_path: Path, texts: Path) -> None:

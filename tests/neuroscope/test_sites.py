@@ -129,10 +129,11 @@ def test_directions_are_projections(model, cache, tmp_path):
         (["mpl0"], KeyError, "has no site 'mpl0'. Did you mean mlp0"),
         (["attn.entrpy"], KeyError, "Did you mean attn.entropy"),
         (["mini-gelu-1l-neuron"], KeyError, "Did you mean mini-gelu-1l-neurons?"),
-        (["mlp1"], KeyError, "it has 1 blocks, from 0 to 0"),
+        (["mlp1"], KeyError, "it has one block, 0"),
         (["no/such/folder"], FileNotFoundError, "there is no dictionary at 'no/such/folder'"),
         (["nothing.safetensors@resid_post0"], FileNotFoundError, "nothing.safetensors"),
         (["nothing.safetensors@resid_pst0"], KeyError, "no hook point is called"),
+        (["mlp0,attn.norm"], KeyError, "Give several names with spaces between them"),
         ([], ValueError, "at least one site"),
         (["mlp", "mlp0"], ValueError, "'mlp0' is there twice"),
     ],
@@ -141,6 +142,15 @@ def test_names_that_mean_nothing_are_refused_with_a_hint(model, names, kind, wor
     with pytest.raises(kind) as caught:
         find_sites(model, names)
     assert words in str(caught.value)
+
+
+def test_directions_without_a_hook_point_are_explained(model, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"write FILE@HOOK, as in mine\.safetensors@blocks\.0\.hook_resid_post"
+    ):
+        find_sites(model, [str(path)])
 
 
 def test_known_sites_leave_out_other_models_dictionaries_and_missing_neurons():

@@ -233,8 +233,10 @@ def test_the_process_that_reads_needs_no_torch(tmp_path):
     import sys
 
     folder = stores.toy_store(tmp_path / "toy")
+    # Nor do labels and suggestions, which compare activations with histograms.
     code = (
         "import sys; from mechscope.neuroscope.store import NeuroscopeStore; from pathlib import Path\n"
+        "import mechscope.cli.neuroscope.labels, mechscope.neuroscope.labels.auto_label\n"
         f"NeuroscopeStore.open(Path({str(folder)!r})).unit('mlp0/1'); print('torch' in sys.modules)"
     )
     done = subprocess.run(

@@ -13,7 +13,7 @@ from mechscope.arguments import brief_repr
 from mechscope.neuroscope import folders
 from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.contents import About
-from mechscope.neuroscope.folders import find_store, stores_folder
+from mechscope.neuroscope.folders import find_store
 from mechscope.neuroscope.label_table import LabelTable
 from mechscope.neuroscope.schema import EFFECT, KINDS, NEIGHBOUR, VALUE
 from mechscope.neuroscope.statistics import SiteStatistics
@@ -72,7 +72,7 @@ class NeuroscopeStore:
         except NothingPublishedError:
             # A first harvest that was stopped before its end must not hide the store that comes with the package.
             ready = folders.READY / folder.name
-            if folder.parent != stores_folder() or not (ready / FILE).is_file():
+            if Path(folder_or_model) == folder or not (ready / FILE).is_file():
                 raise
             return cls(ready)
 
