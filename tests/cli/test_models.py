@@ -34,7 +34,7 @@ def test_text_and_json_agree(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_training_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="did you mean mini-gelu-2l"):
+    with pytest.raises(UserError, match="Did you mean mini-gelu-2l"):
         models(Models(action=("train", "mini-gelu2l"), out=tmp_path))
     with pytest.raises(UserError, match="`mechscope models trian` is not a command"):
         models(Models(action=("trian",), out=tmp_path))

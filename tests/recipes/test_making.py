@@ -124,5 +124,5 @@ def test_a_recipe_without_conditions_is_an_error(tmp_path):
 def test_names():
     assert check_name("mini-gelu-3l") == "mini-gelu-3l"
     assert len(MODULES) == 22
-    with pytest.raises(KeyError, match="did you mean mini-solu-2l"):
+    with pytest.raises(KeyError, match="Did you mean mini-solu-2l"):
         check_name("mini-solo-2l")

@@ -137,8 +137,9 @@ def _compare_stores(one: Path, other: Path) -> Comparison:
         for connection in (first, second):
             # A publication that is under way must not be seen in the middle.
             connection.execute("BEGIN")
-        about = [_about(connection) for connection in (first, second)]
-        if differences := config_diff(*about, "in the first", "in the second", show=_shown):
+        if differences := config_diff(
+            _about(first), _about(second), "in the first", "in the second", show=_shown
+        ):
             return Comparison(what, "; ".join(differences))
         for table in _tables():
             for a, b in zip_longest(_rows(first, table), _rows(second, table)):

@@ -27,7 +27,7 @@ class NotKeptError(OSError):
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         reason = error.strerror or str(error)
-        remedy = _REMEDIES.get(error.errno, "Make it writable")
+        remedy = _REMEDIES.get(error.errno or 0, "Make it writable")
         super().__init__(f"{path} could not be written ({reason}). {remedy}, or choose another folder.")
 
 
