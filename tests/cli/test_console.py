@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from rich.text import Text
 
+from mechscope.cli import main
 from mechscope.cli.console import Terminal, print_json, print_listing
 from mechscope.neuroscope.units import Neighbour, UnitAddress
 
@@ -54,3 +56,30 @@ def test_a_closed_pipe_ends_a_command_with_141():
         running.stdout.close()
         assert running.stderr.read() == ""
     assert running.returncode == 141
+
+
+def test_what_an_encoding_lacks_is_written_as_escapes():
+    command = [
+        sys.executable,
+        "-m",
+        "mechscope",
+        "neuroscope",
+        "show",
+        "mini-gelu-1l/mlp0/109",
+        "--contexts",
+        "1",
+    ]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2588" in done.stdout  # a bar
+
+
+def test_a_program_whose_output_is_closed_runs(monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    main.make_output_safe()
+    print("nothing", file=sys.stderr)
+    print_json([1])
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()

@@ -7,6 +7,7 @@ Exit codes: 0 done · 1 a claim failed, something could not be finished or writt
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # OpenMP reads this when torch is loaded. By default its threads wait for each other in a busy loop; with another
     # program on the same cores, a training step of milliseconds was seen to take a hundred times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    make_output_safe()
     stopping = Stopping(sys.argv[1:] if arguments is None else arguments)
     with stopping.handled():
         code = _run(arguments, stopping)
@@ -35,6 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if reporter := progress_reporter():
             reporter.end(code)
     sys.exit(code)
+
+
+def make_output_safe() -> None:
+    """Let every character be printed, and let a program run whose output was closed before it began (`>&-`).
+
+    On Windows, a file that output is redirected to has no bars and no arrows; they are written as escapes there.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:

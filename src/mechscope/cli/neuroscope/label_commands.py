@@ -75,6 +75,11 @@ class Score(_AboutLabels):
     seeds: Annotated[tuple[int, ...], Wholes] = (0, 1, 2)
     """For intervals and random units (default: 0 1 2); the widest interval and the largest p-value count."""
 
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return "Labels that were tested before keep their scores." if self.all else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Labels(_AboutLabels):

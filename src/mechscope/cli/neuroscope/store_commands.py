@@ -109,6 +109,11 @@ class Export(AsksStore):
     sites: Annotated[tuple[str, ...], Names] = ()
     """Only units of these sites (default: all)."""
 
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return f"Finished files are kept in {self.out}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
