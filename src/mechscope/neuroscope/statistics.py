@@ -61,8 +61,8 @@ class Measure:
 MEASURES: Mapping[str, Measure] = {
     "kurtosis": Measure(
         "The fourth standardised moment minus 3 (0 for a normal distribution): high for a unit that is mostly near its "
-        "mean and now and then far from it (used to find directions of their own by Elhage et al. 2023, Privileged "
-        "Bases in the Transformer Residual Stream).",
+        "mean and now and then far from it. Elhage et al. (2023), Privileged Bases in the Transformer Residual "
+        "Stream, use it to find directions that are special.",
         lambda statistics: statistics.kurtosis,
     ),
     "skewness": Measure(
