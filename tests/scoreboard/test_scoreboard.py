@@ -163,7 +163,7 @@ def test_the_command_prints_a_table_and_leaves_its_files(
     with pytest.raises(SystemExit) as stopped:
         main(["scoreboard", "tetris", *out])
     assert stopped.value.code == 2
-    assert "unknown planted program 'tetris'" in capsys.readouterr().err
+    assert "there is no planted program 'tetris'. There are: previous_token" in capsys.readouterr().err
 
 
 def test_conditions_keep_every_answer_right() -> None:
