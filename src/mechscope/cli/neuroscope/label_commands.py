@@ -89,10 +89,10 @@ class Labels(_AboutLabels):
     """A model with a store (default: mini-gelu-1l)."""
     holding: Annotated[bool, Flag] = False
     """Only those that hold, at least in part."""
-    json: Annotated[bool, Flag] = False
-    """Print JSON instead of a table."""
     remove: Annotated[int | None, Whole] = None
     """Remove the label with this number."""
+    json: Annotated[bool, Flag] = False
+    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
