@@ -12,6 +12,8 @@ from mechscope.neuroscope.export import read_batch
 from mechscope.neuroscope.store import NeuroscopeStore
 from tests.neuroscope import stores
 
+PACKAGE = folders.READY
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
@@ -161,6 +163,16 @@ def test_scripts_get_json(place, capsys):
     (listed,) = answer("labels", *folder)
     assert (listed["id"], listed["address"], listed["scores"]) == (label.id, "toy/mlp0/1", None)
     assert answer("labels", "--holding", *folder) == []
+
+
+def test_a_text_is_tried_on_the_store_of_the_package(monkeypatch, capsys):
+    # Its settings are read, whichever version wrote them.
+    monkeypatch.setattr(folders, "READY", PACKAGE)
+    assert neuroscope("fire", "import os", "--sites", "mlp0", "--limit", "1", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    (unit,) = answer["units"]
+    assert unit["address"].startswith("mini-gelu-1l/mlp0/") and 0 <= unit["position"] < len(answer["tokens"])
+    assert "".join(answer["tokens"]) == "<|bos|>import os"
 
 
 def test_a_first_harvest_that_was_stopped_hides_no_store_of_the_package(place, monkeypatch, capsys):

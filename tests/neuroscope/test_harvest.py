@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from mechscope.neuroscope import finished_harvest, plan, work_folder
+from mechscope.neuroscope.engines.local import Local
 from mechscope.neuroscope.finished_harvest import read_harvest
-from mechscope.neuroscope.harvest import CorpusChangedError
+from mechscope.neuroscope.harvest import CorpusChangedError, check_engine
 from mechscope.neuroscope.harvest_progress import HarvestProgress
+from mechscope.neuroscope.prepared_harvest import check_kinds
+from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.shards import Shard
 from mechscope.neuroscope.work_folder import WorkFolder
 from mechscope.storage.files import NotKeptError, write_atomically
@@ -171,6 +174,18 @@ def test_another_harvest_in_the_folder_is_an_error(
         ValueError, match=r"has another harvest: corpus is \[.*texts'\] there and \[.*others'\] here\."
     ):
         small_harvest(tmp_path / "work", tmp_path / "others")
+
+
+def test_what_is_easily_taken_for_a_name_settings_or_an_engine_is_explained() -> None:
+    with pytest.raises(TypeError, match=r"takes the name or the folder of a model, .* not 7\."):
+        check_kinds(7, None)
+    with pytest.raises(TypeError, match=r"settings are HarvestSettings\(top=10, …\), not \{'top': 10\}"):
+        check_kinds("model", {"top": 10})
+    with pytest.raises(TypeError, match=r"an engine is Processes\(4\), Ray\(\) or .*, not 'processes'"):
+        check_engine("processes")
+    check_kinds("model", HarvestSettings())
+    check_kinds(Path("folder"), None)
+    check_engine(Local())
 
 
 def test_two_harvests_into_one_folder_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from mechscope.arguments import shown
 from mechscope.neuroscope.corpus import Corpus
 from mechscope.neuroscope.corpus.opening import Report
 from mechscope.neuroscope.corpus.size import about_how_many_characters
@@ -34,7 +35,7 @@ class CorpusChangedError(ValueError):
 
 
 def harvest(
-    model: str,
+    model: str | Path,
     folder: str | Path,
     *,
     sites: Sequence[str] = ("mlp",),
@@ -49,7 +50,7 @@ def harvest(
     """Harvest a corpus, or go on with a harvest that was stopped.
 
     Args:
-        model: a name for `load_model`.
+        model: a name for `load_model`, or a folder.
         folder: the work folder. Shards that are finished there are not read again.
         sites: names of sites, see `find_sites`.
         corpus: names of texts, files, folders and data sets, see `open_corpus`.
@@ -68,7 +69,9 @@ def harvest(
             another model, other sites, settings or text.
         NotKeptError: if the disk is full; finished shards are still there.
         WorkerError: if workers fail.
+        TypeError: for a model, settings or an engine of another kind.
     """
+    check_engine(engine)
     with hold_work_folder(Path(folder)):
         prepared = prepare_harvest(
             model,
@@ -109,6 +112,18 @@ def finish_harvest(
         finished = before
     finished.write(prepared.folder)
     return FinishedHarvest(prepared.folder, prepared.plan, finished)
+
+
+def check_engine(engine: object) -> None:
+    """Check that a harvest can run on an engine; None stands for this process.
+
+    Raises:
+        TypeError: for the name of an engine, and other objects that are none.
+    """
+    if engine is not None and not callable(getattr(engine, "run", None)):
+        raise TypeError(
+            f"an engine is Processes(4), Ray() or another object with a method `run`, not {shown(engine)}."
+        )
 
 
 class _Run:

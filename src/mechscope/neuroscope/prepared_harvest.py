@@ -39,7 +39,7 @@ class PreparedHarvest:
 
 
 def prepare_harvest(
-    model: str,
+    model: str | Path,
     folder: str | Path,
     *,
     sites: Sequence[str] = ("mlp",),
@@ -52,6 +52,8 @@ def prepare_harvest(
 
     The caller holds the folder's lock. Arguments and errors: see `harvest`.
     """
+    check_kinds(model, settings)
+    model = str(model)
     if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
         raise ValueError(f"max_tokens must be a whole number of at least 1, not {shown(max_tokens)}.")
     folder = Path(folder)
@@ -68,6 +70,20 @@ def prepare_harvest(
         check_same_plan(folder, there, here)
     names = tuple(site.name for site in opened.sites)
     return PreparedHarvest(folder, here, text, work, max_tokens, opened, names)
+
+
+def check_kinds(model: object, settings: object) -> None:
+    """Check what is easily taken for something else.
+
+    Raises:
+        TypeError: for a model that is loaded already, and for settings in a dictionary.
+    """
+    if not isinstance(model, str | Path):
+        raise TypeError(
+            f"a harvest takes the name or the folder of a model, because every worker loads it, not {shown(model)}."
+        )
+    if not isinstance(settings, HarvestSettings | None):
+        raise TypeError(f"settings are HarvestSettings(top=10, …), not {shown(settings)}.")
 
 
 def _plan(
