@@ -37,8 +37,17 @@ def known_stores() -> dict[str, Path]:
     for place in (stores_folder(), READY):
         if place.is_dir():
             for file in sorted(place.glob(f"*/{FILE}")):
-                found.setdefault(file.parent.name, file.parent)
+                folder = file.parent
+                if _is_published(folder) or not (READY / folder.name / FILE).is_file():
+                    found.setdefault(folder.name, folder)
     return found
+
+
+def _is_published(folder: Path) -> bool:
+    """False for the store of a first harvest that was stopped before its end: it must not hide the package's."""
+    from mechscope.neuroscope.writing import ARRAYS
+
+    return any(folder.glob(ARRAYS.format("*")))
 
 
 def find_store(name: str | Path) -> Path:
