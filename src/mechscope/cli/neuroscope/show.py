@@ -6,7 +6,6 @@ from mechscope.cli.console import Terminal, print_json
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope._unit_text import page_text
 from mechscope.cli.neuroscope.store_commands import Show
-from mechscope.neuroscope.site_data import unit_of
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
 
@@ -20,6 +19,8 @@ def run_show(command: Show) -> int:
         address = UnitAddress.parse(command.address)
         with NeuroscopeStore.open(command.store or address.model) as store:
             if command.json:
+                from mechscope.neuroscope.site_data import unit_of
+
                 # It also checks that the store is of this model.
                 address = store.address(address)
                 print_json(unit_of(store, address.site, address.unit))
