@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,20 @@ def test_jobs_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (told.activity, told.done, told.total) == ("harvest", 50, 500)
 
 
-def test_the_size_of_a_corpus_is_that_of_the_files_that_are_read(tmp_path: Path) -> None:
+def test_the_size_of_a_corpus_is_guessed_from_the_beginnings_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.txt").write_text("12345")
-    (tmp_path / "b.jsonl").write_text("123")
+    (tmp_path / "b.txt").write_text("\u4e16\u754c", encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text('{"text": "one", "other": "not text"}\n{"text": "two"}\n[]\n')
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n' * 1000))
     (tmp_path / "c.png").write_text("123456789")
-    assert about_how_many_characters(open_corpus(str(tmp_path))) == 8
-    assert about_how_many_characters(open_corpus([str(tmp_path), str(tmp_path / "c.png")])) == 17
+    (tmp_path / "broken.txt.gz").write_bytes(b"no archive")
+    assert about_how_many_characters(open_corpus(str(tmp_path))) == 5 + 2 + 6 + 5000
+    assert about_how_many_characters(open_corpus([str(tmp_path / "a.txt"), str(tmp_path / "c.png")])) == 14
+    monkeypatch.setattr("mechscope.neuroscope.corpus.size.BEGINNING", 1000)
+    (tmp_path / "long.md").write_bytes("\u00e9\n".encode() * 2000)
+    assert about_how_many_characters(open_corpus(str(tmp_path / "long.md"))) == pytest.approx(4000, rel=0.01)
     held_out = sum(len(document.text) for document in open_corpus("held-out").documents())
     assert about_how_many_characters(open_corpus("held-out")) == held_out
     assert about_how_many_characters(open_corpus("owner/name")) is None

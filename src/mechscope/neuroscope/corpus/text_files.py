@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mechscope.reading import regular_file
+from mechscope.neuroscope.corpus.compressed import open_unpacked
 
 CHUNK = 2**20
 """Bytes, or characters, that are read at once."""
@@ -15,13 +16,13 @@ _OTHER_UNICODE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def text_chunks(path: Path) -> Iterator[str]:
-    """The text of a UTF-8 file in chunks; every kind of line ending becomes a newline.
+    """The text of a UTF-8 file in chunks, unpacked if it is compressed; every kind of line ending becomes a newline.
 
     Raises:
         OSError, ValueError: for a file that `check_text` refuses.
     """
     check_text(path)
-    with path.open(encoding="utf-8-sig") as file:
+    with open_unpacked(path) as content, io.TextIOWrapper(content, "utf-8-sig") as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
@@ -31,13 +32,13 @@ def check_text(path: Path) -> None:
 
     Raises:
         OSError: for a file that cannot be opened.
-        ValueError: for an empty or binary file, for text in another encoding, and for what is not a regular file.
+        ValueError: for an empty or binary file, for text in another encoding, for what is not a regular file, and for
+            an archive that is damaged or of a format that this Python cannot unpack.
     """
-    regular_file(path)
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     position = 0
     empty = True
-    with path.open("rb") as file:
+    with open_unpacked(path) as file:
         while True:
             data = file.read(CHUNK)
             if position == 0 and data.startswith(_OTHER_UNICODE):
