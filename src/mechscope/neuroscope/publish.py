@@ -37,7 +37,7 @@ from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.plan import HarvestPlan
 from mechscope.neuroscope.sample_pass import Sample, SiteActivations, read_sample
 from mechscope.neuroscope.similarity import most_similar
-from mechscope.neuroscope.sites import Site
+from mechscope.neuroscope.sites import Site, located_source
 from mechscope.neuroscope.state import HarvestState
 from mechscope.neuroscope.unit_contexts import SampleContexts, extreme_contexts
 from mechscope.neuroscope.writing import check_destination, write_contents
@@ -170,7 +170,7 @@ class _Publication:
             self.together.add(read.values, read.counts)
             yield SiteContents(
                 name=read.site.name,
-                source=read.site.source,
+                source=located_source(read.site.source),
                 signed=read.site.signed,
                 left_out=site.left_out,
                 statistics=site_statistics(site),

@@ -102,6 +102,18 @@ def find_sites(model: AnyModel, names: Sequence[str]) -> tuple[Site, ...]:
     return tuple(found)
 
 
+def located_source(source: str) -> str:
+    """A site's source with an absolute path if it is a file or a folder, so that it is found from other folders too.
+
+    >>> located_source("mlp0")
+    'mlp0'
+    """
+    if _NEURONS.fullmatch(source) or _HEADS.fullmatch(source) or source in bundled_dictionary_names():
+        return source
+    path, at, hook = source.rpartition("@") if "@" in source else (source, "", "")
+    return f"{Path(path).resolve()}{at}{hook}" if Path(path).exists() else source
+
+
 def known_sites(model: AnyModel) -> list[str]:
     """The names of all sites of a model that need no file.
 
