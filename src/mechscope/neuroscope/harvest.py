@@ -37,7 +37,7 @@ def harvest(
     model: str,
     folder: str | Path,
     *,
-    sites: Sequence[str] = ("mlp",),
+    sites: str | Sequence[str] = ("mlp",),
     corpus: str | Sequence[str] | Corpus = "library",
     settings: HarvestSettings | None = None,
     max_tokens: int | None = None,

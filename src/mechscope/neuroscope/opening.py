@@ -32,7 +32,7 @@ class OpenedModel:
     sites: tuple[Site, ...]
 
     @classmethod
-    def open(cls, model: str, sites: Sequence[str], device: torch.device) -> OpenedModel:
+    def open(cls, model: str, sites: str | Sequence[str], device: torch.device) -> OpenedModel:
         """Load a model and find its sites.
 
         Raises:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mechscope.neuroscope.corpus.compressed import read_beginning, suffix_of_content
 from mechscope.neuroscope.corpus.data_sets import is_saved_data_set
+from mechscope.neuroscope.corpus.given_texts import GivenTexts
 from mechscope.neuroscope.corpus.json_lines import JSON_LINES, text_of_line
 from mechscope.neuroscope.corpus.named_texts import NAMED_CORPORA, named_texts
 from mechscope.neuroscope.corpus.opening import Corpus, is_read
@@ -26,6 +27,8 @@ def about_how_many_characters(corpus: Corpus) -> int | None:
     A file of JSON Lines has more in it than text, a compressed one unpacks to more than its size, and letters outside
     ASCII take several bytes. So the sizes of files are multiplied by what the beginnings of some have shown.
     """
+    if isinstance(corpus, GivenTexts):
+        return sum(map(len, corpus.texts.values()))
     total = 0
     for name in corpus.names:
         path = Path(name).expanduser()
