@@ -54,6 +54,24 @@ def test_the_total_is_at_most_what_is_wanted() -> None:
         assert progress.bar.total is None
 
 
+def test_the_time_left_is_known_before_a_shard_is_finished() -> None:
+    with HarvestProgress(1000, None, True, 400) as progress:
+        assert progress.bar.total == 400
+        progress.read_ahead(20)
+        assert progress.bar.total == 400
+        progress.add(50, 100)
+        assert progress.bar.total == 500
+    # 200 tokens are reached in the middle of a shard, which ends at about 240.
+    with HarvestProgress(1000, 200, True, 240) as progress:
+        progress.read_ahead(150)
+        assert progress.bar.total == 240
+        progress.add(150, 300)
+        assert progress.bar.total == 240
+    with HarvestProgress(None, 200, True, 240) as progress:
+        progress.add(150, 300)
+        assert progress.bar.total == 240
+
+
 def test_jobs_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROGRESS_VARIABLE, str(tmp_path / "progress.json"))
     with HarvestProgress(1000, None, False) as progress:
