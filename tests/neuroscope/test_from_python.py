@@ -91,6 +91,11 @@ def test_the_reprs_of_a_page_and_its_parts(tmp_path: Path) -> None:
     assert repr(page.histogram) == "Histogram(15 activations in 3 bins from 0 to 1.5)"
     assert repr(empty).endswith("promotes nothing\n  suppresses nothing\n  contexts: none")
     assert "promotes" not in repr(head)
+    assert repr(head).splitlines()[2:] == [
+        "       1.50   the[ mat]",
+        "      0.250  [<b>]",
+        "  contexts: 1 top, 1 low",
+    ]
     html = page._repr_html_()
     # Texts are escaped, and colours are as strong as activations: 2.5 of at most 3.5.
     assert "&lt;b&gt;" in html

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from mechscope.neuroscope.unit_text import CONTEXTS, shown_token, statistics_text
+from mechscope.neuroscope.unit_text import shown_contexts, shown_token, statistics_text
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.units import Context, UnitPage
@@ -22,11 +22,11 @@ def page_html(page: UnitPage) -> str:
     rows = "".join(
         f"<tr><td style='text-align:right'>{context.value:#.3g}</td><td style='text-align:left;white-space:pre-wrap;"
         f"font-family:monospace'>{_tokens(context, strongest)}</td></tr>"
-        for context in page.contexts_of("top")[:CONTEXTS]
+        for context in shown_contexts(page)
     )
     return (
         f"<div><strong>{escape(str(page.address))}</strong><br>{escape(statistics_text(page.statistics))}"
-        f"<table>{rows}</table></div>"
+        f"<table style='color:inherit'>{rows}</table></div>"
     )
 
 

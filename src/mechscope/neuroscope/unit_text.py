@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 WIDTH = 72
 """How many characters a repr has room for in a line of a context."""
-CONTEXTS = 6
-"""How many contexts a page's repr shows."""
+CONTEXTS, LOWEST = 6, 2
+"""How many of the highest and of the lowest contexts a page's repr shows."""
 EFFECTS = 5
 """How many promoted and suppressed tokens it shows."""
 
@@ -68,16 +68,20 @@ def statistics_text(found: UnitStatistics, left_out: int = 0) -> str:
     )
 
 
+def shown_contexts(page: UnitPage) -> tuple[Context, ...]:
+    """The contexts that a page's repr shows."""
+    return (*page.contexts_of("top")[:CONTEXTS], *page.contexts_of("low")[:LOWEST])
+
+
 def page_lines(page: UnitPage) -> str:
     """The most important of what is known about a unit: statistics, the strongest contexts, what it writes."""
-    top = page.contexts_of("top")
     lines = [f"{page.address}", f"  {statistics_text(page.statistics)}"]
     if page.logit_effects is not None:
         effects = {"promotes": page.logit_effects.promoted, "suppresses": page.logit_effects.suppressed}
         for what, tokens in effects.items():
             listed = ", ".join(f"{visible_token(token)} {effect:+.2g}" for token, effect in tokens[:EFFECTS])
             lines.append(f"  {what} {listed or 'nothing'}")
-    lines += [f"  {context.value:#9.3g}  {context_text(context)}" for context in top[:CONTEXTS]]
+    lines += [f"  {context.value:#9.3g}  {context_text(context)}" for context in shown_contexts(page)]
     kinds = Counter(context.kind for context in page.contexts)
     counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
     lines.append(f"  contexts: {counts or 'none'}")

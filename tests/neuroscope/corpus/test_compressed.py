@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import io
 import json
 import lzma
 import sys
+import tracemalloc
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from mechscope.neuroscope.corpus import Document, open_corpus
 from mechscope.neuroscope.corpus.compressed import COMPRESSED
+from mechscope.neuroscope.harvest import CorpusChangedError
 from tests.neuroscope.small_harvest import small_harvest
 
 PACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -116,6 +119,26 @@ def test_a_harvest_of_a_damaged_archive_is_resumed(tmp_path: Path) -> None:
     part = small_harvest(tmp_path / "part", texts, max_tokens=100)
     assert part.finished.shards < whole.finished.shards
     assert small_harvest(tmp_path / "part", texts).state().to_bytes() == whole.state().to_bytes()
+    # A repaired copy has more text where the damage was.
+    (texts / "a.jsonl.gz").write_bytes(packed)
+    with pytest.raises(CorpusChangedError, match="had another text"):
+        small_harvest(tmp_path / "part", texts)
+
+
+def test_memory_does_not_grow_with_a_compressed_corpus(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl.xz"
+
+    def peak(times: int) -> int:
+        file.write_bytes(lzma.compress(LINES * times, preset=0))
+        gc.collect()
+        tracemalloc.start()
+        number = sum(1 for _ in open_corpus(str(file)).documents())
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert number == 400 * times
+        return found
+
+    assert peak(8) < 1.3 * peak(2)
 
 
 def test_a_format_that_this_python_cannot_unpack_is_one_sentence(
