@@ -56,7 +56,7 @@ def test_from_texts_to_a_label_that_is_scored(tmp_path: Path, monkeypatch: pytes
         assert repr(fired).splitlines()[1].startswith(f"  mini-gelu-1l/mlp0/{fired.units[0].address.unit}  ")
         rule = ns.TokenPatterns(((strongest.tokens[strongest.focus],),))
         label = ns.write_label(store, page.address, "one token", rule)
-        scores = ns.Scorer(store).keep(label)
+        scores = ns.Scorer(store, ns.ScoringOptions(seeds=(0,))).keep(label)
         assert store.labels.get(label.id).scores == scores
         assert repr(store.labels) == f"1 label of units of mini-gelu-1l\n  1  mlp0/{unit}  one token"
         assert repr(store).endswith("mlp0: 256 units\n  1 label")
