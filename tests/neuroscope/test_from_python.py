@@ -116,6 +116,8 @@ def test_a_corpus_of_texts_is_read_in_order_and_known_by_its_contents() -> None:
         ns.corpus_of_texts("One.")
     with pytest.raises(ValueError, match="text 2 is 3, and not a text"):
         ns.corpus_of_texts(["One.", 3])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"text 1 has half of a surrogate pair \('.ud800'\)"):
+        ns.corpus_of_texts(["a \ud800"])
     with pytest.raises(ValueError, match="have no letters"):
         ns.corpus_of_texts([" \n"]).check()
 

@@ -56,8 +56,15 @@ def corpus_of_texts(texts: Iterable[str] | Mapping[str, str], name: str = "texts
     for title, text in named.items():
         if not isinstance(text, str):
             raise ValueError(f"{title} is {shown(text)}, and not a text.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = ascii(text[error.start])
+            raise ValueError(
+                f"{title} has half of a surrogate pair ({half}), which no tokenizer reads."
+            ) from error
     digest = hashlib.blake2b(digest_size=6)
     for part in (part for each in named.items() for part in each):
-        digest.update(f"{len(part)} {part}".encode("utf-8", "surrogatepass"))
+        digest.update(f"{len(part)} {part}".encode())
     # The digest lets a harvest find out that the texts are no longer the same.
     return GivenTexts((f"{name} ({len(named):,}, checksum {digest.hexdigest()})",), texts=named)

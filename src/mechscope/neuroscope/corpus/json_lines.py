@@ -103,6 +103,12 @@ def text_of_line(line: bytes | None, field: str) -> str:
     text = found[field]
     if not isinstance(text, str):
         raise ValueError(f"has no text in the field {field!r} but {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # JSON can write it, as "\\ud800", but it is no character, and no tokenizer reads it.
+        half = ascii(text[error.start])
+        raise ValueError(f"has half of a surrogate pair ({half}) in the field {field!r}") from error
     return text.replace("\r\n", "\n")
 
 
