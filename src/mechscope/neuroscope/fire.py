@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.neuroscope.opening import OpenedModel
+from mechscope.neuroscope.opening import OpenedModel, check_inputs
 from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.sequences import Cutter
 from mechscope.neuroscope.settings import HarvestSettings
@@ -82,7 +82,8 @@ def open_units(store: NeuroscopeStore, sites: str | Sequence[str] = ()) -> Opene
 
     Raises:
         KeyError: for a site that the store does not have.
-        ValueError: if the model's weights are others than those that were harvested.
+        ValueError: if the model's weights, or the files of a dictionary or of directions, are others than those that
+            were harvested.
         FileNotFoundError: if the model is not there; says how to get it.
     """
     about, known = store.about, {site.name: site for site in store.sites()}
@@ -94,7 +95,9 @@ def open_units(store: NeuroscopeStore, sites: str | Sequence[str] = ()) -> Opene
             f"{about.model} has other weights now (checksum {weights}) than those that were harvested "
             f"({about.weights}): harvest it again."
         )
-    return OpenedModel.open(about.model, sources, torch.device("cpu"))
+    opened = OpenedModel.open(about.model, sources, torch.device("cpu"))
+    check_inputs(store, opened.sites)
+    return opened
 
 
 def fire(

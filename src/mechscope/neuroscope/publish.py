@@ -153,6 +153,7 @@ class _Publication:
                 tokens=self.state.tokens,
                 documents=self.state.documents,
                 settings=self.state.settings.to_dict(),
+                site_inputs=self._site_inputs(),
                 co_activation_tokens=len(self.together.chosen),
             ),
             vocabulary=enumerate(vocabulary_texts(model)),
@@ -161,6 +162,11 @@ class _Publication:
             sequences=self.sequences(),
             co_activation=self.co_activation(),
         )
+
+    def _site_inputs(self) -> dict[str, str]:
+        # A plan that was made by hand may have none.
+        inputs = zip(self.opened.sites, self.plan.site_inputs, strict=False)
+        return {site.name: checksum for site, checksum in inputs if checksum}
 
     def sites(self) -> Iterator[SiteContents]:
         model, sites = self.opened.model, self.opened.sites

@@ -16,6 +16,7 @@ from mechscope.neuroscope.folders import VARIABLE
 from mechscope.neuroscope.messages import SiteRequest
 from mechscope.neuroscope.publish import publish
 from mechscope.neuroscope.store import NeuroscopeStore
+from mechscope.pages.endpoints import RefusedError
 from mechscope.web.models.readings import Readings
 from mechscope.web.models.shelf import ModelShelf
 from mechscope.web.models.unit_messages import EffectRequest, LiveTextRequest
@@ -69,6 +70,21 @@ def test_directions_fire_on_a_text(folder: Path) -> None:
         assert store.folder == folder / MODEL
         found = fire(store, TEXT)
     assert {unit.address.unit for unit in found.units} == {0, 1, 2}
+
+
+def test_a_file_that_has_changed_is_refused(folder: Path) -> None:
+    path = folder / "ways.safetensors"
+    before = path.read_bytes()
+    save_file({"directions": torch.eye(64)[:3]}, path)
+    said = r"ways.safetensors@resid_post0 has changed since ways was harvested from it \(checksum .* harvest it again"
+    try:
+        with NeuroscopeStore.open(MODEL) as store, pytest.raises(ValueError, match=said):
+            fire(store, TEXT)
+        with pytest.raises(RefusedError, match=said) as refused:
+            UnitReadings(Readings(ModelShelf()), OpenStores()).load(SiteRequest(model=MODEL, site="ways"))
+        assert refused.value.status == 409
+    finally:
+        path.write_bytes(before)
 
 
 def _direction(folder: Path) -> torch.Tensor:
