@@ -39,11 +39,11 @@ def test_from_texts_to_a_label_that_is_scored(tmp_path: Path, monkeypatch: pytes
     texts = {path.name: path.read_text() for path in sorted(write_texts(tmp_path / "texts").iterdir())}
     corpus = ns.corpus_of_texts(texts, "word salad")
     make = {"sites": "mlp0", "corpus": corpus, "settings": SETTINGS, "progress": False}
-    with ns.harvest_to_store("mini-gelu-1l", max_tokens=600, **make) as store:
-        assert store.folder == tmp_path / "mini-gelu-1l"
-        assert store.about.documents < 11
-    # The same call without a limit reads on.
+    # The call continues what a command or an earlier call has begun.
+    begun = ns.harvest("mini-gelu-1l", tmp_path / "mini-gelu-1l" / "harvest", max_tokens=600, **make)
+    assert not begun.finished.whole_corpus
     with ns.harvest_to_store("mini-gelu-1l", **make) as store:
+        assert store.folder == tmp_path / "mini-gelu-1l"
         assert store.about.documents == 11
         assert "documents of word salad (11, checksum " in repr(store)
         highest = store.statistics("mlp0").maximum

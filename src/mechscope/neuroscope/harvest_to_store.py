@@ -52,7 +52,7 @@ def harvest_to_store(
         folder: the folder of the store; None means the model's own in the user's data folder. The harvest's own
             files lie in a folder `harvest` in it.
         sites, corpus, settings, max_tokens, engine, device, report: see `harvest`.
-        progress: whether to show a bar: True, False, or None for "on a terminal".
+        progress: whether to show a bar: True, as in a notebook, False, or None for "on a terminal".
 
     Raises:
         FolderInUseError, FileNotFoundError, KeyError, ValueError, NotKeptError, WorkerError: see `harvest`.

@@ -6,9 +6,11 @@ import codecs
 import io
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from mechscope.neuroscope.corpus.compressed import open_unpacked
+from mechscope.reading import regular_file
 
 CHUNK = 2**20
 """Bytes, or characters, that are read at once."""
@@ -34,6 +36,17 @@ def check_text(path: Path) -> None:
         OSError: for a file that cannot be opened.
         ValueError: for an empty or binary file, for text in another encoding, for what is not a regular file, and for
             an archive that is damaged or of a format that this Python cannot unpack.
+    """
+    found = regular_file(path).stat()
+    _check_text(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _check_text(path: Path, time: int, size: int) -> None:
+    """Check a file in the state that it was in at a time.
+
+    A harvest begins to read its corpus several times: to see whether there is text, to measure, to harvest. Large files
+    are checked only once.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     position = 0
