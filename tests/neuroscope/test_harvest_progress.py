@@ -89,6 +89,12 @@ def test_the_size_of_a_corpus_is_guessed_from_the_beginnings_of_its_files(
     (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n' * 1000))
     (tmp_path / "c.png").write_text("123456789")
     (tmp_path / "broken.txt.gz").write_bytes(b"no archive")
+    packed = gzip.compress("".join(f'{{"text": "{number:08}"}}\n' for number in range(1000)).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    assert about_how_many_characters(open_corpus(str(tmp_path / "cut.jsonl.gz"))) == sum(
+        len(document.text) for document in open_corpus(str(tmp_path / "cut.jsonl.gz")).documents()
+    )
+    (tmp_path / "cut.jsonl.gz").unlink()
     assert about_how_many_characters(open_corpus(str(tmp_path))) == 5 + 2 + 6 + 5000
     assert about_how_many_characters(open_corpus([str(tmp_path / "a.txt"), str(tmp_path / "c.png")])) == 14
     monkeypatch.setattr("mechscope.neuroscope.corpus.size.BEGINNING", 1000)

@@ -39,6 +39,10 @@ COMPRESSED = tuple(_FORMATS)
 """Suffixes of compressed files."""
 
 
+PIECE = 2**18
+"""So many bytes are unpacked at once."""
+
+
 class DamagedArchiveError(ValueError):
     """A compressed file is damaged or cut off; what was unpacked before that place can be used."""
 
@@ -50,7 +54,9 @@ class Beginning(NamedTuple):
     stored: int
     """As how many bytes they are stored."""
     is_whole: bool
-    """Whether this is the whole file."""
+    """Whether this is the whole file, …"""
+    is_damaged: bool
+    """… or all that can be read of one that is damaged."""
 
 
 def suffix_of_content(path: Path) -> str:
@@ -90,16 +96,25 @@ def open_unpacked(path: Path) -> Generator[BinaryIO]:
 
 
 def read_beginning(path: Path, at_most: int) -> Beginning:
-    """The first `at_most` bytes of what a file contains.
+    """The first bytes of what a file contains, about `at_most`.
 
     Raises:
-        OSError, ValueError, DamagedArchiveError: see `open_unpacked`.
+        OSError, ValueError: see `open_unpacked`.
     """
-    with regular_file(path).open("rb") as stored, _unpacked(path, stored) as content:
-        found = content.read(at_most)
-        is_whole = len(found) < at_most
+    found, is_damaged = bytearray(), False
+    with regular_file(path).open("rb") as stored:
+        try:
+            with _unpacked(path, stored) as content:
+                one_by_one: Any = content
+                # `read` would lose what it has unpacked before it finds the damage.
+                while len(found) < at_most and (piece := one_by_one.read1(PIECE)):
+                    found += piece
+        except DamagedArchiveError:
+            is_damaged = True
+        is_whole = len(found) < at_most and not is_damaged
         # Some of the stored bytes that were read may be of what comes next, unless nothing does.
-        return Beginning(found, path.stat().st_size if is_whole else stored.tell(), is_whole)
+        used = path.stat().st_size if is_whole or is_damaged else stored.tell()
+    return Beginning(bytes(found), used, is_whole, is_damaged)
 
 
 @contextmanager

@@ -67,11 +67,11 @@ def _in_files(files: Iterator[Path], field: str) -> int:
 def _beginning(path: Path, field: str) -> tuple[int, int]:
     """The number of characters at the beginning of a file, and as how many bytes they are stored."""
     try:
-        content, stored, is_whole = read_beginning(path, BEGINNING)
+        content, stored, is_whole, is_damaged = read_beginning(path, BEGINNING)
     except (OSError, ValueError):  # it is reported when its turn comes
         return 0, 0
     if suffix_of_content(path) not in JSON_LINES:
-        return len(content.decode("utf-8-sig", "ignore")), stored
+        return (0 if is_damaged else len(content.decode("utf-8-sig", "ignore"))), stored
     lines = content.split(b"\n")
     characters = 0
     for line in lines if is_whole or len(lines) == 1 else lines[:-1]:
