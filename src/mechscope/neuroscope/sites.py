@@ -88,7 +88,7 @@ def find_sites(model: AnyModel, names: str | Sequence[str]) -> tuple[Site, ...]:
     >>> (neurons,) = find_sites(model, "mlp0")
     >>> _, cache = model.run_with_cache("import os")
     >>> neurons.read(cache).shape
-    torch.Size([1, 5, 256])
+    torch.Size([1, 6, 256])
 
     Args:
         names: names as in the table above; a site's `source` finds the same site again.
