@@ -10,11 +10,11 @@ from rich.text import Text
 from mechscope.arguments import one_line
 from mechscope.cli.console import Terminal, print_json, print_listing
 from mechscope.cli.errors import UserError, user_errors
-from mechscope.cli.neuroscope._unit_text import shown_token
 from mechscope.cli.neuroscope.store_commands import Fire, Search, Units
 from mechscope.neuroscope.queries import find_by_statistic, find_by_text, find_by_token
 from mechscope.neuroscope.statistics import measure
 from mechscope.neuroscope.store import NeuroscopeStore
+from mechscope.neuroscope.unit_text import shown_token
 
 
 def run_search(command: Search) -> int:
@@ -93,7 +93,7 @@ def run_units(command: Units) -> int:
 
 def run_fire(command: Fire) -> int:
     """Run `fire` and return its exit code."""
-    from mechscope.neuroscope.fire import fire
+    from mechscope.neuroscope.fire import BEFORE, fire
 
     _check_limit(command.limit)
     with user_errors(), NeuroscopeStore.open(command.place) as store:
@@ -105,7 +105,7 @@ def run_fire(command: Fire) -> int:
         raise UserError("no unit is active on this text.")
     rows: list[list[str | Text]] = []
     for unit in fired.units:
-        before = shown_token("".join(fired.tokens[max(0, unit.position - 5) : unit.position]))
+        before = shown_token("".join(fired.tokens[max(0, unit.position - BEFORE) : unit.position]))
         share = f"{unit.share:.3%}" if unit.share else "never"
         token = Text.assemble(
             (before, "dim"), ("[", "bold"), shown_token(fired.tokens[unit.position]), ("]", "bold")
