@@ -11,6 +11,7 @@ from mechscope.neuroscope import folders
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.ready import PACKAGED_MODEL, OwnSource, finish_store, main, make_store, ready_models
+from mechscope.neuroscope.schema import VERSION
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.store import NeuroscopeStore
 from tests.neuroscope import stores
@@ -23,6 +24,10 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
     monkeypatch.setenv(folders.VARIABLE, str(tmp_path / "none"))
     assert check_store(FOLDER).problems == ()
     assert {path.suffix for path in FOLDER.iterdir()} == {".sqlite", ".safetensors"}
+    # An older one would have to be migrated, which is impossible where the package is read-only.
+    connection = sqlite3.connect(FOLDER / FILE)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    connection.close()
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 2_000_000
     with NeuroscopeStore.open(PACKAGED_MODEL) as store:
         assert store.folder == FOLDER
