@@ -71,6 +71,7 @@ def test_near_misses_are_quiet_tokens_that_equal_a_firing_one(store):
     assert found["verdict"] == "holds" and found["AUC on near misses"] == 1
     assert found["text"]["near misses"] == found["text"]["tokens"] - found["text"]["firing"]
     assert found["missed"] == found["false alarms"] == []
+    assert len({each["tokens"][each["focus"]] for each in found["near misses"]}) == 5
     for each in found["near misses"]:
         before, token = each["tokens"][each["focus"] - 1 : each["focus"] + 1]
         assert before != " dog" and token != "<b>" and each["value"] == 0

@@ -44,9 +44,12 @@ def collect_evidence(
     rows: Int[np.ndarray, " row"],
     fires: Bool[np.ndarray, " row"],
     matches: Bool[np.ndarray, " row"],
-    near: Bool[np.ndarray, " row"],
+    firing_on: Mapping[str, int],
 ) -> dict[str, list[dict[str, Any]]]:
-    """The evidence of all kinds, as it is stored: where the unit fires, the strongest; elsewhere, the most silent.
+    """The evidence of all kinds, as it is stored.
+
+    Missed are the strongest; false alarms the most silent. Near misses are on the tokens on which the unit fires most
+    often, the most silent one for each token.
 
     Args:
         read: what the unit did on all text that was read.
@@ -54,29 +57,44 @@ def collect_evidence(
         rows: the tokens that evidence may come from, among all that were read.
         fires: whether the unit fires at each of them.
         matches: whether the rule matches.
-        near: whether the unit is silent there, but fires on an equal token elsewhere.
+        firing_on: how often the unit fires on each token.
     """
     values = read.of(unit)
+    tokens = [token for tokens in read.texts for token in tokens]
+    often = np.array([firing_on.get(tokens[row], 0) for row in rows.tolist()], np.int64)
+    near = ~fires & ~matches & (often > 0)
     return {
-        MISSED: _examples(read, values, rows[fires & ~matches], strongest=True),
-        FALSE_ALARMS: _examples(read, values, rows[~fires & matches], strongest=False),
-        NEAR_MISSES: _examples(read, values, rows[near & ~matches], strongest=False),
+        MISSED: _examples(read, values, _ordered(rows, fires & ~matches, -values[rows])),
+        FALSE_ALARMS: _examples(read, values, _ordered(rows, ~fires & matches, values[rows])),
+        NEAR_MISSES: _examples(read, values, _ordered(rows, near, values[rows], -often), one_per_token=True),
     }
 
 
+def _ordered(
+    rows: Int[np.ndarray, " row"], which: Bool[np.ndarray, " row"], *keys: np.ndarray
+) -> Int[np.ndarray, " chosen"]:
+    """Some of the rows, sorted by the last key first."""
+    return rows[which][np.lexsort([key[which] for key in keys])]
+
+
 def _examples(
-    read: Readings, values: Float[np.ndarray, " token"], rows: Int[np.ndarray, " row"], *, strongest: bool
+    read: Readings,
+    values: Float[np.ndarray, " token"],
+    rows: Int[np.ndarray, " row"],
+    *,
+    one_per_token: bool = False,
 ) -> list[dict[str, Any]]:
-    """Some of these tokens with the text around them, one per document."""
+    """The first of these tokens with the text around them, one per document."""
     starts = np.cumsum([0, *(len(tokens) for tokens in read.texts)])
     sequence, document = read.sequence, read.document
-    found, used = list[dict[str, Any]](), set[int]()
-    for row in rows[np.argsort(-values[rows] if strongest else values[rows], kind="stable")].tolist():
-        if (own := int(document[row])) in used:
-            continue
-        used.add(own)
+    found, used = list[dict[str, Any]](), set[int | str]()
+    for row in rows.tolist():
         number = int(sequence[row])
         position = row - int(starts[number])
+        own = {int(document[row]), *([read.texts[number][position]] if one_per_token else [])}
+        if own & used:
+            continue
+        used |= own
         first, last = max(0, position - BEFORE), position + 1 + AFTER
         tokens = read.texts[number][first:last]
         around = values[starts[number] + first :][: len(tokens)]

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,7 +207,7 @@ def _tests(read: Readings, unit: int, threshold: float, rule: Rule) -> tuple[_Te
     scores = np.concatenate([*rule.scores(read.texts), np.zeros(0)])
     is_shown = read.is_shown if len(scores) else np.zeros(0, bool)
     test = _Test(read, np.flatnonzero(read.counted & ~is_shown), unit, threshold, scores)
-    shown = _Test(read, np.flatnonzero(read.counted & is_shown), unit, threshold, scores, test.firing_tokens)
+    shown = _Test(read, np.flatnonzero(read.counted & is_shown), unit, threshold, scores, test.firing_on)
     return test, shown
 
 
@@ -215,7 +217,7 @@ class _Test:
     Args:
         rows: the tokens, among all that were read.
         scores: the rule's scores of all that were read.
-        also_firing: tokens that the unit fires on elsewhere; equal ones are near misses too.
+        elsewhere: on which tokens the unit fires in other text, and how often; equal ones are near misses too.
     """
 
     def __init__(
@@ -225,7 +227,7 @@ class _Test:
         unit: int,
         threshold: float,
         scores: Float[np.ndarray, " token"],
-        also_firing: frozenset[str] = frozenset(),
+        elsewhere: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.read, self.unit, self.rows = read, unit, rows
         self.activation = read.of(unit)[rows]
@@ -233,12 +235,12 @@ class _Test:
         self.document = read.document[rows] if len(rows) else rows
         self.scores = scores[rows]
         tokens = np.array([token for tokens in read.texts for token in tokens], object)[rows]
-        self.firing_tokens = also_firing | frozenset(tokens[self.fires].tolist())
-        self.near = ~self.fires & np.array([token in self.firing_tokens for token in tokens], bool)
+        self.firing_on = Counter(elsewhere) + Counter(tokens[self.fires].tolist())
+        self.near = ~self.fires & np.array([token in self.firing_on for token in tokens], bool)
 
     def evidence(self) -> dict[str, list[dict[str, Any]]]:
         """Some of the tokens at which the rule and the unit disagree, or nearly do."""
-        return collect_evidence(self.read, self.unit, self.rows, self.fires, self.scores > 0, self.near)
+        return collect_evidence(self.read, self.unit, self.rows, self.fires, self.scores > 0, self.firing_on)
 
     @property
     def text(self) -> dict[str, int]:
