@@ -19,11 +19,8 @@ from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.folders import READY
 from mechscope.neuroscope.head_patterns import quantile_sequences
-from mechscope.neuroscope.label_table import StoredLabel
-from mechscope.neuroscope.labels.current import is_current
-from mechscope.neuroscope.labels.rules import rule_in_words
+from mechscope.neuroscope.label_parts import label_part
 from mechscope.neuroscope.messages import (
-    LabelPart,
     Labels,
     SiteLine,
     StoreLine,
@@ -32,9 +29,9 @@ from mechscope.neuroscope.messages import (
     finite,
     unit_answer,
 )
+from mechscope.neuroscope.statistics import bimodality
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
-from mechscope.pages.formatting import number
 from mechscope.pages.site import Site
 
 FOLDER = "files/neuroscope"
@@ -50,7 +47,7 @@ STATISTICS = (
     "mean",
     "variance",
 )
-"""The statistics by which pages compare units."""
+"""The stored statistics by which pages compare units; bimodality is computed from them."""
 BROWSER_DICTIONARIES = ("mini-gelu-1l-neurons",)
 """Bundled dictionaries that the browser can run; the site has their files for a live figure of step 05."""
 _NEURONS = re.compile(r"mlp(\d+)")
@@ -115,6 +112,7 @@ def site_table(store: NeuroscopeStore, site: str) -> bytes:
     """
     statistics = store.statistics(site)
     columns = {name: getattr(statistics, name).tolist() for name in STATISTICS}
+    columns["bimodality"] = bimodality(statistics).tolist()
     content: dict[str, Any] = {
         "units": len(columns["mean"]),
         "batch": BATCH,
@@ -139,38 +137,14 @@ def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:
         KeyError: for a site or unit that the store does not have.
     """
     address = UnitAddress(store.model, site, unit)
-    labels = tuple(_label(store, label) for label in store.labels.of(address))
+    labels = tuple(label_part(store, label, with_evidence=True) for label in store.labels.of(address))
     sequences = quantile_sequences(store, address) if _HEADS.fullmatch(site) else ()
     return unit_answer(store.unit(address), labels, sequences)
 
 
 def labels_of(store: NeuroscopeStore) -> Labels:
     """All labels of a store."""
-    return Labels(labels=tuple(_label(store, label) for label in store.labels.all()))
-
-
-def _label(store: NeuroscopeStore, label: StoredLabel) -> LabelPart:
-    scores = label.scores or {}
-    is_old = "harvest" in scores and not is_current(store, label)
-    changed = " The harvest has changed since: test it again." if is_old else ""
-    return LabelPart(
-        site=label.address.site,
-        unit=label.address.unit,
-        text=label.label,
-        rule=rule_in_words(label.rule_kind, label.rule),
-        verdict=str(scores.get("verdict", "")),
-        because=f"{scores.get('because', '')}{changed}",
-        scores=_scores_in_words(scores),
-    )
-
-
-def _scores_in_words(scores: Mapping[str, Any]) -> tuple[str, ...]:
-    """The numbers among the scores, each with its name."""
-    return tuple(
-        f"{name.replace('_', ' ')} {number(value)}"
-        for name, value in scores.items()
-        if isinstance(value, float)
-    )
+    return Labels(labels=tuple(label_part(store, label) for label in store.labels.all()))
 
 
 def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:

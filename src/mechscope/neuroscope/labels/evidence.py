@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mechscope.neuroscope.labels.readings import Readings
 from mechscope.neuroscope.units import Context
+
+if TYPE_CHECKING:
+    # Not at run time: reading what is stored needs no torch.
+    from mechscope.neuroscope.labels.readings import Readings
 
 MISSED, FALSE_ALARMS, NEAR_MISSES = "missed", "false alarms", "near misses"
 HEADINGS: Mapping[str, str] = {
