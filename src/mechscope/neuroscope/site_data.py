@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Int
@@ -32,8 +34,10 @@ from mechscope.neuroscope.messages import (
 from mechscope.neuroscope.statistics import bimodality
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
-from mechscope.pages.site import Site
+from mechscope.pages.site import PageContext, Site
 
+ROUTE = "neuroscope/"
+LABELS_ROUTE = f"{ROUTE}labels/"
 FOLDER = "files/neuroscope"
 """Where the static site has its copies."""
 BATCH = 16
@@ -162,6 +166,8 @@ def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
     files: dict[str, Callable[[], bytes]] = {f"{FOLDER}/stores.json": partial(_stores_file, folder)}
     for path, line in _lines(folder).items():
         files[f"{FOLDER}/{line.model}/labels.json"] = partial(_labels_file, path)
+        # A server leads from this address to the page of labels; a static site needs a file.
+        files[f"{_labels_address(line.model)}index.html"] = partial(_labels_link, line.model)
         for site in line.sites:
             place = f"{FOLDER}/{line.model}/{site.name}"
             files[f"{place}/table.json.gz"] = partial(_table_file, path, site.name)
@@ -176,7 +182,8 @@ def with_stores(site: Site, folder: Path) -> Site:
     Raises:
         FileNotFoundError: if there is no store.
     """
-    others = {name: make for name, make in site.made_files.items() if not name.startswith(f"{FOLDER}/")}
+    own = (f"{FOLDER}/", ROUTE)
+    others = {name: make for name, make in site.made_files.items() if not name.startswith(own)}
     return replace(site, made_files=others | dict(static_files(folder)))
 
 
@@ -198,6 +205,20 @@ def _stores_file(folder: Path) -> bytes:
 def _labels_file(path: Path) -> bytes:
     with NeuroscopeStore.open(path) as store:
         return json.dumps(labels_of(store).to_dict(), allow_nan=False).encode()
+
+
+def _labels_address(model: str) -> str:
+    return f"{ROUTE}{model}/labels/"
+
+
+def _labels_link(model: str) -> bytes:
+    """A page that leads on to the labels of a model."""
+    link = f"{PageContext(_labels_address(model), is_served=False).to(LABELS_ROUTE)}#{quote(model)}"
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Labels of {escape(model)}</title>\n'
+        f'<meta http-equiv="refresh" content="0; url={link}">\n'
+        f'<p><a href="{link}">Labels of {escape(model)}</a></p>\n</html>\n'
+    ).encode()
 
 
 def _table_file(path: Path, site: str) -> bytes:
