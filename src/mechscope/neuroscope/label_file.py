@@ -7,7 +7,7 @@ time. Labels are a file of their own so that they can be written meanwhile. Ever
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def damage_of_labels(folder: Path) -> Iterable[str]:
 
 
 @contextmanager
-def _connection(path: Path) -> Iterator[sqlite3.Connection]:
+def _connection(path: Path) -> Generator[sqlite3.Connection]:
     with saying_what_failed(path, WAIT, IF_DAMAGED):
         connection = sqlite3.connect(path, isolation_level=None, timeout=WAIT)
         try:
