@@ -6,6 +6,7 @@ import pytest
 
 from mechscope.cli.main import main
 from mechscope.neuroscope import folders
+from mechscope.neuroscope.ready import PACKAGED_LABELS
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.writing import write_contents
 from tests.neuroscope import stores
@@ -38,10 +39,10 @@ def without_a_model(monkeypatch):
 
 
 def test_a_label_of_the_packaged_store_is_written_and_tested(capsys):
-    unit = "mini-gelu-1l/mlp0/94"
+    unit, number = "mini-gelu-1l/mlp0/94", len(PACKAGED_LABELS) + 1
     assert neuroscope("label", unit, "indentation of a new line", "--regex", r"\n( +)", "--at", "first") == 0
     shown = capsys.readouterr().out
-    assert f"{unit} has label 1" in shown and f"mechscope neuroscope score {unit}" in shown
+    assert f"{unit} has label {number}" in shown and f"mechscope neuroscope score {unit}" in shown
     assert neuroscope("score", unit) == 0
     shown = capsys.readouterr().out
     assert re.search(r"^holds: The rule finds \d\d% of the tokens", shown, re.MULTILINE)
@@ -50,9 +51,9 @@ def test_a_label_of_the_packaged_store_is_written_and_tested(capsys):
     assert "Near misses: it fires on the same token elsewhere, but not here" in shown
     assert neuroscope("labels") == 0
     shown = capsys.readouterr().out
-    assert re.search(r"1 +mlp0/94 +holds +0\.\d\d", shown) and "indentation of a new line" in shown
+    assert re.search(rf"{number} +mlp0/94 +holds +0\.\d\d", shown) and "indentation of a new line" in shown
     with NeuroscopeStore.open("mini-gelu-1l") as store:
-        assert store.folder != READY and len(store.labels.all()) == 1
+        assert store.folder != READY and len(store.labels.all()) == number
     # Labels come last, so that a reader can guess first.
     assert neuroscope("show", unit, "--contexts", "2") == 0
     shown = capsys.readouterr().out

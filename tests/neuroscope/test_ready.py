@@ -10,7 +10,17 @@ from mechscope.dictionaries.sources.models import model_checksum
 from mechscope.neuroscope import folders
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
-from mechscope.neuroscope.ready import PACKAGED_MODEL, OwnSource, finish_store, main, make_store, ready_models
+from mechscope.neuroscope.labels.current import is_current
+from mechscope.neuroscope.labels.evidence import evidence_of
+from mechscope.neuroscope.ready import (
+    PACKAGED_LABELS,
+    PACKAGED_MODEL,
+    OwnSource,
+    finish_store,
+    main,
+    make_store,
+    ready_models,
+)
 from mechscope.neuroscope.schema import VERSION
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.store import NeuroscopeStore
@@ -37,7 +47,14 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
             "attn0.distance",
             "attn0.norm",
         ]
-        assert store.labels.all() == ()
+        labels = store.labels.all()
+        assert [(label.address.site, label.label) for label in labels] == [
+            (address.partition("/")[0], label) for address, label, _ in PACKAGED_LABELS
+        ]
+        verdicts = {(label.scores or {}).get("verdict") for label in labels}
+        assert verdicts == {"holds", "holds in part", "does not hold"}
+        # Otherwise the pages ask for another test: `python -m mechscope.neuroscope.ready --packaged` makes all anew.
+        assert all(is_current(store, label) and evidence_of(label.scores) for label in labels)
 
 
 def test_the_packaged_store_has_no_text_but_our_own():
