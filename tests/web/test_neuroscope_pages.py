@@ -262,7 +262,7 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
     assert page.inner_text("[data-part=count]") == "1 of 2 labels"
     page.get_by_text("Texts on which rule and unit disagree").click()
     page.wait_for_selector(".unit-evidence .ms-token")
-    assert page.locator(".unit-evidence h4").all_inner_texts() == [
+    assert page.locator(".unit-evidence h3").all_inner_texts() == [
         "It fires here, but the rule does not match",
         "Near misses: it fires on the same token elsewhere, but not here, and the rule does not match",
     ]
@@ -378,7 +378,7 @@ def test_the_page_of_labels_keeps_its_view_in_the_address(
     page.wait_for_selector("[data-labels-page]:not([aria-busy])")
     assert page.url.endswith(f"neuroscope/labels/#{MODEL}")
     page.select_option("[name=sort]", "by unit")
-    page.get_by_label("Words in the label").fill("words")
+    page.get_by_label("Words in label").fill("words")
     shared = page.evaluate("location.href")
     assert shared.endswith(f"#{MODEL}?words=words&sort=unit")
     page.goto("about:blank")
@@ -387,7 +387,7 @@ def test_the_page_of_labels_keeps_its_view_in_the_address(
     units_found = page.locator(".labels-table a").all_inner_texts()
     assert units_found[0] == "mlp0/1" and set(units_found) <= {"mlp0/1", "mlp0/2"}
     assert page.input_value("[name=words]") == "words" and page.input_value("[name=sort]") == "unit"
-    page.get_by_label("Words in the label").fill("")
+    page.get_by_label("Words in label").fill("")
     row = page.locator("tbody", has_text="ends")
     assert row.locator("td").nth(3).inner_text().split() == ["0.25", "(0.13", "to", "0.50)"]
     assert "30 Nov 2026" in row.locator("td").nth(6).inner_text()

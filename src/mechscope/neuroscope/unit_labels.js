@@ -57,6 +57,6 @@ export function evidenceParts(evidence, colours, extra = () => ({})) {
     const words = make("p", { className: "ms-words" });
     words.setAttribute("aria-live", "polite");
     const lines = contexts.map((context) => contextLine(context, WIDTH, colours, words, extra(context)));
-    return [make("h4", { textContent: heading }), make("ol", { className: "unit-contexts" }, ...lines), words];
+    return [make("h3", { textContent: heading }), make("ol", { className: "unit-contexts" }, ...lines), words];
   });
 }
