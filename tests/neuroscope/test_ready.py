@@ -7,11 +7,14 @@ import torch
 
 from mechscope.checkpoints.load import load_model
 from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.neuroscope import folders
+from mechscope.neuroscope import folders, ready
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
+from mechscope.neuroscope.label_file import LABEL_FILE
+from mechscope.neuroscope.labels import scoring
 from mechscope.neuroscope.labels.current import is_current
 from mechscope.neuroscope.labels.evidence import evidence_of
+from mechscope.neuroscope.labels.rules import Words
 from mechscope.neuroscope.ready import (
     PACKAGED_LABELS,
     PACKAGED_MODEL,
@@ -25,6 +28,7 @@ from mechscope.neuroscope.schema import VERSION
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.store import NeuroscopeStore
 from tests.neuroscope import stores
+from tests.neuroscope.labels import planted_store as planted
 
 FOLDER = folders.READY / PACKAGED_MODEL
 SMALL = HarvestSettings(context=32, top=2, low=1, sample=4, shard_characters=3000)
@@ -53,7 +57,7 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
         ]
         verdicts = {(label.scores or {}).get("verdict") for label in labels}
         assert verdicts == {"holds", "holds in part", "does not hold"}
-        # Otherwise the pages ask for another test: `python -m mechscope.neuroscope.ready --packaged` makes all anew.
+        # Otherwise the pages ask for another test: `python -m mechscope.neuroscope.ready --labels` does it.
         assert all(is_current(store, label) and evidence_of(label.scores) for label in labels)
 
 
@@ -103,3 +107,21 @@ def test_models_that_have_no_source_code_to_read_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["ioi-twin"])
     assert "ioi-twin: give some of mini-attn-only-1l" in capsys.readouterr().err
+
+
+def test_labels_of_the_packaged_store_are_tested_anew(tmp_path, monkeypatch):
+    folder = planted.planted_store(tmp_path / "ready" / "planted")
+    finish_store(folder)
+    monkeypatch.setattr(scoring, "read_units", planted.read_planted)
+    monkeypatch.setattr(scoring, "open_units", lambda store, sites: None)
+    monkeypatch.setattr(ready, "READY", tmp_path / "ready")
+    monkeypatch.setattr(ready, "PACKAGED_MODEL", "planted")
+    monkeypatch.setattr(ready, "PACKAGED_LABELS", (("mlp0/0", "cats", Words(("cat",))),))
+    before = (folder / FILE).read_bytes()
+    for _ in range(2):
+        main(["--labels"])
+        with NeuroscopeStore(folder) as store:
+            (label,) = store.labels.all()
+            assert (label.id, label.label, (label.scores or {})["verdict"]) == (1, "cats", "holds")
+    assert (folder / FILE).read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["arrays-1.safetensors", LABEL_FILE, FILE]

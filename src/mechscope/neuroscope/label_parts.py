@@ -23,7 +23,7 @@ def label_part(store: NeuroscopeStore, label: StoredLabel, *, with_evidence: boo
     """
     scores = label.scores or {}
     is_old = "harvest" in scores and not is_current(store, label)
-    changed = " The harvest has changed since: test it again." if is_old else ""
+    changed = " The harvest or the test has changed since: test it again." if is_old else ""
     evidence = evidence_of(scores) if with_evidence else {}
     return LabelPart(
         id=label.id,

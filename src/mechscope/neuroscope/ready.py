@@ -3,6 +3,7 @@
     python -m mechscope.neuroscope.ready                         # every bundled model of source code
     python -m mechscope.neuroscope.ready mini-gelu-2l            # only this one
     python -m mechscope.neuroscope.ready --packaged              # the store that comes with mechscope
+    python -m mechscope.neuroscope.ready --labels                # only its labels
 
 Stores are written into the user's folder, or into the folder that --out names. Models that have a store there are left
 out, unless they are named.
@@ -26,6 +27,7 @@ from mechscope.neuroscope.corpus.documents import Document, cut_into_documents
 from mechscope.neuroscope.corpus.opening import Report
 from mechscope.neuroscope.folders import READY, store_folder
 from mechscope.neuroscope.harvest import harvest
+from mechscope.neuroscope.label_file import LABEL_FILE
 from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words
 from mechscope.neuroscope.labels.scoring import Scorer
 from mechscope.neuroscope.publish import publish
@@ -148,13 +150,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--packaged", action="store_true", help="make the store that comes with mechscope anew"
     )
+    parser.add_argument(
+        "--labels", action="store_true", help="test the labels of the store that comes with mechscope anew"
+    )
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.models) - set(ready_models())):
         parser.error(f"{', '.join(unknown)}: give some of {', '.join(ready_models())}.")
-    if options.packaged:
-        # Elsewhere, because a label of a store in its place would go to the user's copy.
+    if options.packaged or options.labels:
         with tempfile.TemporaryDirectory(prefix="mechscope-store-") as temporary:
-            made = make_store(PACKAGED_MODEL, Path(temporary), PACKAGED, options.tokens, OwnSource())
+            # Elsewhere, because a label of a store in its place would go to the user's copy.
+            made = Path(temporary) / PACKAGED_MODEL
+            if options.packaged:
+                make_store(PACKAGED_MODEL, made, PACKAGED, options.tokens, OwnSource())
+            else:
+                shutil.copytree(READY / PACKAGED_MODEL, made, ignore=shutil.ignore_patterns(LABEL_FILE))
             write_labels(made)
             with replacing_folder(READY / PACKAGED_MODEL) as new:
                 shutil.copytree(made, new, dirs_exist_ok=True)

@@ -109,7 +109,7 @@ def run_labels(command: Labels) -> int:
     console.print(Text(f"Labels of {model}", "bold"))
     console.print(table)
     if changed:
-        console.print("* The harvest has changed since this was scored: score it again.")
+        console.print("* The harvest or the test has changed since this was scored: score it again.")
     for label in found:
         if command.evidence and evidence_of(label.scores):
             console.print()
