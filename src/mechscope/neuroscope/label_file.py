@@ -22,7 +22,7 @@ VERSION = 1
 """The version of the tables below."""
 WAIT = 10.0
 """Seconds that a change waits for another one."""
-IF_DAMAGED = "Move it away to go on without the labels, or put a copy of it in its place."
+IF_DAMAGED = "Move it away to go on without the labels, or put a backup in its place."
 
 TABLES: Mapping[str, str] = {
     "labels": """
