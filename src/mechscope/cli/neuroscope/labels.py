@@ -13,9 +13,12 @@ from mechscope.arguments import one_line
 from mechscope.cli.command_line import command_line
 from mechscope.cli.console import Terminal, print_json
 from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.neuroscope._label_text import evidence_lines
+from mechscope.cli.neuroscope._unit_text import strongest_of
 from mechscope.cli.neuroscope.label_commands import Label, Labels, Suggest
 from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.labels.current import is_current
+from mechscope.neuroscope.labels.evidence import SHOWN, evidence_of
 from mechscope.neuroscope.labels.predicates import load_predicate
 from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words, rule_in_words
 from mechscope.neuroscope.labels.writing import write_label
@@ -86,6 +89,7 @@ def run_labels(command: Labels) -> int:
         ]
         changed = {label.id for label in found if label.scores and not is_current(store, label)}
         model = store.model
+        strongest = {label.id: _strongest(store, label) for label in found if command.evidence}
     if command.json:
         print_json([_as_object(label, is_current=label.id not in changed) for label in found])
         return 0
@@ -109,8 +113,23 @@ def run_labels(command: Labels) -> int:
     console.print(Text(f"Labels of {model}", "bold"))
     console.print(table)
     if changed:
-        console.print("* The harvest has changed since this was scored: score it again.")
+        console.print("* The harvest or the test has changed since this was scored: score it again.")
+    for label in found:
+        if command.evidence and evidence_of(label.scores):
+            console.print()
+            console.print(Text(f"Label {label.id} of {label.address}: {one_line(label.label)}", "bold"))
+            for line in evidence_lines(label, console.width, strongest[label.id], SHOWN):
+                console.print(line, overflow="fold", soft_wrap=False)
     return 0
+
+
+def _strongest(store: NeuroscopeStore, label: StoredLabel) -> float:
+    """The size of the activation that gets the full colour."""
+    try:
+        return strongest_of(store.unit(label.address))
+    except KeyError:
+        # A unit that a later harvest does not have: its threshold was a quarter of its highest activation.
+        return 4 * abs((label.scores or {}).get("firing", {}).get("threshold", 0.25))
 
 
 def run_suggest(command: Suggest) -> int:
