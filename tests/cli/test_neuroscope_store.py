@@ -163,6 +163,11 @@ def test_scripts_get_json(place, capsys):
     assert (one["address"], one["contexts"], one["of"]) == ("toy/mlp0/1", 2, 2)
     (listed,) = answer("labels", *folder)
     assert (listed["id"], listed["address"], listed["scores"]) == (label.id, "toy/mlp0/1", None)
+    with NeuroscopeStore.open("toy") as store:
+        store.labels.set_scores(label.id, {"AUC": 0.75, "missed": []})
+    # The texts are long.
+    assert answer("labels", *folder)[0]["scores"] == {"AUC": 0.75}
+    assert answer("labels", "--evidence", *folder)[0]["scores"] == {"AUC": 0.75, "missed": []}
     assert answer("labels", "--holding", *folder) == []
 
 

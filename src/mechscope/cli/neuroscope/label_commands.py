@@ -94,7 +94,7 @@ class Labels(_AboutLabels):
     remove: Annotated[int | None, Whole] = None
     """Remove the label with this number."""
     json: Annotated[bool, Flag] = False
-    """Print JSON instead of a table."""
+    """Print JSON instead of a table, without those texts unless --evidence is given too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mechscope.cli.neuroscope._unit_text import strongest_of
 from mechscope.cli.neuroscope.label_commands import Label, Labels, Suggest
 from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.labels.current import is_current
-from mechscope.neuroscope.labels.evidence import SHOWN, evidence_of
+from mechscope.neuroscope.labels.evidence import HEADINGS, SHOWN, evidence_of
 from mechscope.neuroscope.labels.predicates import load_predicate
 from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words, rule_in_words
 from mechscope.neuroscope.labels.writing import write_label
@@ -91,7 +92,8 @@ def run_labels(command: Labels) -> int:
         model = store.model
         strongest = {label.id: _strongest(store, label) for label in found if command.evidence}
     if command.json:
-        print_json([_as_object(label, is_current=label.id not in changed) for label in found])
+        left_out = () if command.evidence else HEADINGS
+        print_json([_as_object(label, left_out, is_current=label.id not in changed) for label in found])
         return 0
     if not found:
         raise UserError(
@@ -166,10 +168,13 @@ def _score_line(address: UnitAddress, *options: str | Path) -> str:
     return command_line("neuroscope", "score", str(address), *options)
 
 
-def _as_object(label: StoredLabel, *, is_current: bool) -> dict[str, Any]:
-    """A label as JSON has it: its fields, with the address as text."""
-    scored = {} if label.scores is None else {"is_current": is_current}
-    return vars(label) | {"address": str(label.address)} | scored
+def _as_object(label: StoredLabel, left_out: Collection[str], *, is_current: bool) -> dict[str, Any]:
+    """A label as JSON has it: its fields, with the address as text, and its scores without some of their parts."""
+    whole = vars(label) | {"address": str(label.address)}
+    if label.scores is None:
+        return whole
+    scores = {name: value for name, value in label.scores.items() if name not in left_out}
+    return whole | {"scores": scores, "is_current": is_current}
 
 
 def _verdict(label: StoredLabel) -> str:
