@@ -27,10 +27,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nobodys_progress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A place of its own for progress in the course: no test may read or change that of whoever runs it."""
+def nobodys_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Places of their own for progress in the course and for stores of the neuroscope: no test may read or change those
+    of whoever runs it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MECHSCOPE_COURSE_PROGRESS", str(tmp_path_factory.mktemp("course") / "progress.sqlite"))
+        patch.setenv("MECHSCOPE_NEUROSCOPE", str(tmp_path_factory.mktemp("neuroscope")))
         yield
 
 
