@@ -9,15 +9,14 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
-from jaxtyping import install_import_hook
 
-from tests.shape_checks import checked_modules
+from tests.shape_checks import install_shape_checks
 
 # A deadline would be a timed assertion, and machines are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-install_import_hook(checked_modules(), "tests.shape_checks.check_shapes")
+install_shape_checks()
 
 torch.set_num_threads(int(os.environ.get("MECHSCOPE_TEST_THREADS", "1")))
 
