@@ -41,7 +41,9 @@ LEFT_OUT = {
 _NOT_GIVEN = object()
 """Stands for an argument that a call leaves to its default."""
 _ARRAYS = (Tensor, Parameter, np.ndarray)
-_PLAIN = (type(None), bool, int, float, str, object)
+"""Types whose values fit an annotation by their sizes and number type."""
+_PLAIN = (type(None), bool, int, float, str, type(_NOT_GIVEN))
+"""Types whose values fit all the shapes of an annotation or none."""
 
 
 def annotated_modules() -> list[str]:
