@@ -187,7 +187,9 @@ def test_harvest_without_any_text_is_empty_and_readable() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_activations_that_are_no_numbers_are_an_error(bad: float) -> None:
     site = Chosen(2, True, lambda tokens: torch.where(tokens[..., None] == 5, bad, torch.tensor([0.0, 1.0])))
-    with pytest.raises(ValueError, match=r"chosen: the activation of unit 0 \(and of 1 more\) is not a finite number"):
+    with pytest.raises(
+        ValueError, match=r"chosen: the activation of unit 0 \(and of 1 more\) is not a finite number"
+    ):
         harvest_all(model(), [site], SETTINGS, [Shard(0, (("a", "1 2 5"),))])
 
 

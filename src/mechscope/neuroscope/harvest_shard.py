@@ -82,8 +82,9 @@ class _SiteHarvest:
         if wrong := (~tally.sums.isfinite().all(0)).nonzero().flatten().tolist():
             more = f" (and of {len(wrong) - 1:,} more)" if wrong[1:] else ""
             raise ValueError(
-                f"{self.name}: the activation of unit {wrong[0]}{more} is not a finite number at some token (NaN, or too "
-                "large). Statistics would mean nothing. Check the model's weights and its data type (float16 overflows)."
+                f"{self.name}: the activation of unit {wrong[0]}{more} is not a finite number at some token (NaN, or "
+                "too large), so statistics would mean nothing. Check the model's weights and its data type (float16 "
+                "overflows)."
             )
         return SiteState(
             tokens=tally.tokens,

@@ -38,7 +38,8 @@ def test_a_unit_that_does_what_the_rule_says_scores_one_and_others_do_not(store)
     found = Scorer(store).score(f"mlp0/{planted.PLANTED}", CAT)
     assert found["verdict"] == "holds"
     assert [found[name] for name in ("AUC", "precision", "recall")] == [1, 1, 1]
-    assert found["intervals"]["precision"] == [1, 1]
+    # All of about fifty documents: not certain, but nearly.
+    assert found["intervals"]["precision"] == [pytest.approx(0.93, abs=0.01), 1]
     assert found["null"]["kind"] == "other units" and found["null"]["draws"] >= 50
     assert found["null"]["median_auc"] == pytest.approx(0.5, abs=0.02)
     assert found["null"]["p"] == pytest.approx(found["null"]["resolution"])
