@@ -196,7 +196,9 @@ def share_beyond(
     """
     # Bins were chosen for numbers in half precision.
     rounded = values.astype(np.float16).astype(np.float64)
-    own = np.clip(np.searchsorted(edges, rounded, side="right") - 1, 0, bins.shape[1] - 1)
+    # A bin has its lower border if positive, its upper border if negative.
+    sides = [np.searchsorted(edges, rounded, side=side) for side in ("left", "right")]
+    own = np.clip(np.where(rounded < 0, *sides) - 1, 0, bins.shape[1] - 1)
     upto = np.cumsum(bins, axis=1)
     unit = np.arange(len(values))
     if is_low:
