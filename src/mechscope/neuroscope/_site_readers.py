@@ -11,6 +11,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.dictionaries.bundled_folders import BUNDLED, bundled_dictionary_names
 from mechscope.dictionaries.exchange.load_dictionary import load_dictionary
 from mechscope.dictionaries.files import load
 from mechscope.dictionaries.head import head_read, head_written, read_part
@@ -101,9 +102,12 @@ class Latents(Site):
     """The latents of a dictionary, at the hook point in its metadata."""
 
     def __init__(self, model: AnyModel, source: str) -> None:
-        path = Path(source)
-        self.name, self.source = path.resolve().name if path.exists() else source, source
-        dictionary = load_dictionary(path) if path.exists() else load(source)
+        self.source = source
+        if source in bundled_dictionary_names():
+            # Even if a folder here has the same name.
+            self.name, dictionary = source, load(BUNDLED / source)
+        else:
+            self.name, dictionary = Path(source).resolve().name, load_dictionary(Path(source))
         self.dictionary = dictionary.to(model.cfg.device).float().eval()
         hook = self.dictionary.metadata.get("hook_name")
         if hook is None:

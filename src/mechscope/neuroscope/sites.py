@@ -115,6 +115,15 @@ def known_sites(model: AnyModel) -> list[str]:
     return [*neurons, *heads, *_dictionaries_of(model.cfg.model_name)]
 
 
+def needs_no_file(name: str) -> bool:
+    """Whether a name is that of neurons, of heads or of a bundled dictionary, even if a file or folder has it too.
+
+    >>> needs_no_file("mlp0"), needs_no_file("attn.entropy"), needs_no_file("mine")
+    (True, True, False)
+    """
+    return bool(_NEURONS.fullmatch(name) or _HEADS.fullmatch(name)) or name in bundled_dictionary_names()
+
+
 def _dictionaries_of(model_name: str | None) -> list[str]:
     """The bundled dictionaries that were trained on a model."""
     return [
@@ -134,10 +143,17 @@ def _sites(model: AnyModel, name: str) -> list[Site]:
     if (match := _HEADS.fullmatch(name)) is not None:
         return [Heads(model, block, match[2]) for block in _blocks(model, name, match[1])]
     path, _, hook = name.rpartition("@")
-    if path:
-        return [Directions(model, Path(path), hook)]
-    if name in bundled_dictionary_names() or Path(name).exists():
+    if needs_no_file(name):
         return [Latents(model, name)]
+    if path or Path(name).exists():
+        site = Directions(model, Path(path), hook) if path else Latents(model, name)
+        if needs_no_file(site.name):
+            # Pages would take its units for those of the other site.
+            raise ValueError(
+                f"{name} would be a site called {site.name!r}, but this is the name of units that mechscope knows "
+                "itself. Give the file or folder another name."
+            )
+        return [site]
     if "/" in name or "\\" in name:
         raise FileNotFoundError(f"there is no dictionary at {name!r}: nothing has this name.")
     known = [*known_sites(model), "mlp", *(f"attn.{statistic}" for statistic in STATISTICS)]

@@ -10,6 +10,7 @@ from mechscope.neuroscope.harvest_shard import harvest_shard
 from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.plan import HarvestPlan
 from mechscope.neuroscope.shards import Shard
+from mechscope.neuroscope.sites import needs_no_file
 from mechscope.neuroscope.state import HarvestState
 
 
@@ -39,6 +40,8 @@ def located(plan: HarvestPlan) -> HarvestPlan:
     """A plan whose relative paths have become absolute, for workers that start in other folders."""
 
     def absolute(name: str) -> str:
+        if needs_no_file(name):
+            return name
         path, at, hook = name.rpartition("@")
         place = Path(path or name)
         return f"{place.resolve()}{at}{hook}" if path and place.exists() else _absolute(name)
