@@ -78,6 +78,12 @@ class JsonLines:
         text = found[self.field]
         if not isinstance(text, str):
             raise ValueError(f"has no text in the field {self.field!r} but {type(text).__name__}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            # JSON can write it, as "\\ud800", but it is no character, and no tokenizer reads it.
+            half = ascii(text[error.start])
+            raise ValueError(f"has half of a surrogate pair ({half}) in the field {self.field!r}") from error
         return text.replace("\r\n", "\n")
 
 
