@@ -29,6 +29,7 @@ from mechscope.neuroscope.units import UnitAddress
 from mechscope.settings import decode
 
 if TYPE_CHECKING:
+    from mechscope.neuroscope.contents import About
     from mechscope.neuroscope.statistics import SiteStatistics
     from mechscope.neuroscope.store import NeuroscopeStore
 
@@ -73,13 +74,23 @@ def open_units(store: NeuroscopeStore, sites: Sequence[str] = ()) -> OpenedModel
     about, known = store.about, {site.name: site for site in store.sites()}
     with store.reader.snapshot() as snapshot:
         sources = [snapshot.site(name).source for name in sites or known]
+    check_weights(about)
+    return OpenedModel.open(about.model, sources, torch.device("cpu"))
+
+
+def check_weights(about: About) -> None:
+    """Check that a model has the weights that were harvested.
+
+    Raises:
+        ValueError: if not.
+        FileNotFoundError: if the model is not there.
+    """
     weights = model_checksum(about.model)
     if weights != about.weights:
         raise ValueError(
             f"{about.model} has other weights now (checksum {weights}) than those that were harvested "
             f"({about.weights}): harvest it again."
         )
-    return OpenedModel.open(about.model, sources, torch.device("cpu"))
 
 
 def fire(
