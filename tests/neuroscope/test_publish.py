@@ -54,7 +54,7 @@ def published(tmp_path_factory):
     opened = OpenedModel.open(MODEL, ["mlp0", "attn0.entropy"], torch.device("cpu"))
     documents = [(f"{number}.py", text) for number, text in enumerate(TEXTS)]
     shards = [Shard(0, tuple(documents[:7])), Shard(1, tuple(documents[7:]))]
-    settings = HarvestSettings(context=24, top=4, low=2, sample=9, before=4, after=2, batch_size=4)
+    settings = HarvestSettings(context=24, top=4, low=2, sample=9, before=4, after=2, batch_tokens=96)
     settings = calibrated(opened.model, settings, shards[0])
     state = merge(*(harvest_shard(opened.model, opened.sites, settings, shard) for shard in shards))
     plan = HarvestPlan(

@@ -48,8 +48,8 @@ class Harvest:
     """How many sequences are drawn at random, for contexts at quantiles, correlations and tests of labels."""
     keep_sinks: Annotated[bool, Flag] = False
     """Also count tokens on which attention rests for lack of anything better (such as the first of a sequence)."""
-    batch: Annotated[int, Count] = 16
-    """How many sequences are read at once."""
+    batch_tokens: Annotated[int, Count] = 8192
+    """How many tokens the model reads at once. Fewer need less memory."""
     threads: Annotated[int, Count] = 1
     """How many threads each worker computes with. It changes the last digits, unlike the number of workers."""
     shard: Annotated[int, Count] = 500_000

@@ -108,7 +108,7 @@ def _settings(command: Harvest) -> HarvestSettings:
         top=command.top,
         low=command.low,
         sample=command.sample,
-        batch_size=command.batch,
+        batch_tokens=command.batch_tokens,
         threads=command.threads,
         shard_characters=command.shard,
         leave_out_sinks=not command.keep_sinks,
