@@ -118,7 +118,7 @@ def test_moments_of_units_far_from_0_are_those_of_brute_force() -> None:
     table = torch.randn(12, 16, 4, generator=torch.Generator().manual_seed(0))
     table = table + torch.tensor([0.0, 30.0, -300.0, 1000.0])
     site = Chosen(4, True, lambda tokens: table[tokens, torch.arange(tokens.shape[1])])
-    settings, shards = dataclasses.replace(SETTINGS, batch_size=64), random_shards(1, 60, longest=60)
+    settings, shards = dataclasses.replace(SETTINGS, batch_tokens=576), random_shards(1, 60, longest=60)
     (state,) = harvest_all(model(), [site], settings, shards)
     cut = [part[1:] for _, text in shards[0].documents for part in Cutter(model(), settings).sequences(text)]
     values = np.concatenate([table[part, torch.arange(1, len(part) + 1)].double().numpy() for part in cut])
