@@ -26,7 +26,6 @@ from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.sequences import Cutter
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.units import UnitAddress
-from mechscope.settings import decode
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.contents import About
@@ -112,7 +111,7 @@ def fire(
         KeyError: for a site that the store does not have.
         ValueError: for a text without tokens that count, or a model with other weights.
     """
-    settings = decode(HarvestSettings, dict(store.about.settings), "the settings of the store")
+    settings = HarvestSettings.of_store(store.about.settings)
     opened = opened or open_units(store, sites)
     sequences = Cutter(opened.model, settings).sequences(text)
     sample = Sample(tuple(range(len(sequences))), ("",) * len(sequences), tuple(sequences))

@@ -16,8 +16,8 @@ from mechscope.storage.files import keeping, write_atomically
 
 PLAN = "plan.json"
 """The name of the file in the work folder."""
-FORMAT = 1
-"""The version of the files in a work folder."""
+FORMAT = 2
+"""The version of the files in a work folder. Version 1 counted a batch in sequences, and drew another sample."""
 
 
 @dataclass(frozen=True, kw_only=True)

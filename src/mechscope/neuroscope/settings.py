@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from mechscope.settings import NonNegativeInt, PositiveFloat, PositiveInt, Range, Settings
+from mechscope.settings import NonNegativeInt, PositiveFloat, PositiveInt, Range, Settings, decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +55,16 @@ class HarvestSettings(Settings):
     def window(self) -> int:
         """How many activations are kept per context."""
         return self.before + 1 + self.after
+
+    @classmethod
+    def of_store(cls, kept: Mapping[str, Any]) -> HarvestSettings:
+        """The settings that a store keeps, in this version or an older one.
+
+        Raises:
+            ValueError: for settings that no version had.
+        """
+        kept = dict(kept)
+        if "batch_size" in kept:
+            # Older versions counted sequences, not tokens.
+            kept["batch_tokens"] = kept.pop("batch_size") * kept.get("context", cls.context)
+        return decode(cls, kept, "the settings of the store")

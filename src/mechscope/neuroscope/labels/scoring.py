@@ -38,7 +38,6 @@ from mechscope.neuroscope.labels.verdicts import Verdict
 from mechscope.neuroscope.sample_pass import Sample
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.results.provenance import versions
-from mechscope.settings import decode
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.label_table import StoredLabel
@@ -83,7 +82,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         about = self.store.about
-        self.settings = decode(HarvestSettings, dict(about.settings), "the settings of the store")
+        self.settings = HarvestSettings.of_store(about.settings)
         self.vocabulary = self.store.vocabulary()
         # Said at once, even if the sample turns out to be enough.
         self._named_corpus = (
