@@ -123,16 +123,11 @@ def test_passages_that_the_page_shows_are_left_out_wherever_they_are_repeated():
     assert held.documents == ("2", "3") and held.of(7).tolist() == list(range(4, 12))
     assert held.counted.tolist() == [True] * 6 + [False, True]
     assert held.document.tolist() == [0] * 4 + [1] * 4
-    assert read.held_out([shown], same=2).counted.tolist() == [
-        True,
-        True,
-        True,
-        False,
-        True,
-        True,
-        False,
-        True,
-    ]
+    two = [True, True, True, False, True, True, False, True]
+    assert read.held_out([shown], same=2).counted.tolist() == two
+    # A page that shows only one token before the focus cannot say more than that the last two are the same.
+    short = Context("top", 1.0, "1", ("b", "c"), (0.0,) * 2, 1)
+    assert read.held_out([short], same=3).counted.tolist() == two
 
 
 def test_more_text_is_read_if_the_unit_fires_too_seldom(store, monkeypatch):

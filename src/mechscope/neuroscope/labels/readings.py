@@ -91,10 +91,14 @@ class Readings:
         )
 
     def _repeats(self, shown: Sequence[Context], same: int) -> Bool[np.ndarray, " token"]:
-        endings = {context.tokens[max(0, context.focus + 1 - same) : context.focus + 1] for context in shown}
+        # A harvest that keeps few activations before a token shows fewer tokens than `same`.
+        endings: dict[int, set[Tokens]] = {}
+        for context in shown:
+            ending = context.tokens[max(0, context.focus + 1 - same) : context.focus + 1]
+            endings.setdefault(len(ending), set()).add(ending)
         return np.array(
             [
-                tokens[max(0, place + 1 - same) : place + 1] in endings
+                any(tokens[max(0, place + 1 - size) : place + 1] in known for size, known in endings.items())
                 for tokens in self.texts
                 for place in range(len(tokens))
             ],

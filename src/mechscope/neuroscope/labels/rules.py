@@ -83,6 +83,12 @@ class Words(Rule):
     def __post_init__(self) -> None:
         if not self.words or not all(word.strip() for word in self.words):
             raise ValueError("give at least one word, and no empty ones: --words import,from.")
+        for word in self.words:
+            # Stores keep words with commas between them.
+            if "," in word or word != word.strip():
+                raise ValueError(
+                    f"a word has no comma in it and no space at its ends, as {word!r} has: use a regular expression."
+                )
         _check_place(self.at)
 
     @property
@@ -312,9 +318,9 @@ def _from_json(name: str, text: str) -> Rule:
 
 
 def _whole(word: str) -> str:
-    """A pattern for a word. It has a border only where the word ends in a letter: "->" has none."""
-    begin = r"(?<!\w)" if word[0].isalnum() else ""
-    end = r"(?!\w)" if word[-1].isalnum() else ""
+    """A pattern for a word. It has a border only where the word ends in a letter, a digit or _: "->" has none."""
+    begin = r"(?<!\w)" if re.match(r"\w", word[0]) else ""
+    end = r"(?!\w)" if re.match(r"\w", word[-1]) else ""
     return f"{begin}{re.escape(word)}{end}"
 
 
