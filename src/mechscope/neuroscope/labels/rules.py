@@ -51,6 +51,8 @@ class Rule(ABC):
     """How to read `text`."""
     text: str
     """The rule as it is stored."""
+    is_about_text: bool = True
+    """Whether it reads the text of a sequence, in which characters must be whole, and not tokens as pages show them."""
 
     @abstractmethod
     def scores(self, sequences: Sequence[Tokens]) -> list[Float[np.ndarray, " pos"]]:
@@ -161,6 +163,7 @@ class TokenPatterns(Rule):
     """Each is a run of tokens that ends at the token that matches; None stands for any token."""
 
     kind = "tokens"
+    is_about_text = False
 
     def __post_init__(self) -> None:
         if not self.patterns or not all(any(token for token in pattern) for pattern in self.patterns):
@@ -210,6 +213,7 @@ class Like(Rule):
     """Where the examples come from."""
 
     kind = "like"
+    is_about_text = False
 
     def __post_init__(self) -> None:
         if not self.examples or not all(self.examples):
