@@ -381,3 +381,17 @@ def test_tokens_of_an_encoder_get_their_spaces_back(published):
     assert "".join(vocabulary_texts(encoder)) == " [CLS] snowboarding ."
     own = vocabulary_texts(published.opened.model)
     assert (len(own), own[published.opened.model.tokenizer.bos_token_id]) == (512, "<|bos|>")
+
+
+def test_units_that_meet_at_one_token_only_are_no_neighbours():
+    values = torch.zeros(100, 5)
+    values[7, :2] = 3.0  # units 0 and 1 are active at one token, the same for both
+    values[::10, 2:4] = 1.0  # units 2 and 3 at ten tokens
+    values[50, 4] = 2.0
+    together = CoActivations({"here": 5}, 100)
+    together.add(values, torch.ones(100, dtype=torch.bool))
+    found = {
+        each.unit: [unit for _, unit, similarity in each.neighbours if similarity > 0]
+        for each in together.neighbours()
+    }
+    assert found == {0: [], 1: [], 2: [3], 3: [2], 4: []}
