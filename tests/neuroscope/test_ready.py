@@ -12,7 +12,7 @@ from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.fire import fire
 from mechscope.neuroscope.ready import PACKAGED_MODEL, OwnSource, finish_store, main, make_store, ready_models
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import HarvestSettings, settings_of_store
 from mechscope.neuroscope.store import NeuroscopeStore
 from tests.neuroscope import stores
 
@@ -38,15 +38,10 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
 
 def test_the_model_can_be_run_with_the_settings_of_the_packaged_store():
     with NeuroscopeStore(FOLDER) as store:
-        kept = store.about.settings
-        # Whatever settings have been renamed or added since it was made.
-        settings = HarvestSettings.of_store(kept)
+        # Whatever settings have been renamed since it was made.
+        settings = settings_of_store(store.about.settings)
         assert (settings.context, settings.top, settings.sample) == (64, 12, 256)
         assert fire(store, "import os", sites=["mlp0"], limit=3).units
-    older = {name: value for name, value in kept.items() if name != "batch_tokens"} | {"batch_size": 10}
-    assert HarvestSettings.of_store(older).batch_tokens == 640
-    with pytest.raises(ValueError, match="the settings of the store has no setting 'depth'"):
-        HarvestSettings.of_store({**kept, "depth": 3})
 
 
 def test_the_packaged_store_has_no_text_but_our_own():

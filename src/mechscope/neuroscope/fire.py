@@ -17,18 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
-from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.neuroscope.opening import OpenedModel
-from mechscope.neuroscope.sample_pass import Sample, read_sample
-from mechscope.neuroscope.sequences import Cutter
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import settings_of_store
 from mechscope.neuroscope.units import UnitAddress
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.contents import About
+    from mechscope.neuroscope.opening import OpenedModel
     from mechscope.neuroscope.statistics import SiteStatistics
     from mechscope.neuroscope.store import NeuroscopeStore
 
@@ -70,6 +66,11 @@ def open_units(store: NeuroscopeStore, sites: Sequence[str] = ()) -> OpenedModel
         ValueError: if the model's weights are others than those that were harvested.
         FileNotFoundError: if the model is not there; says how to get it.
     """
+    # Imported late, because it loads torch, which comparing activations with a histogram does not need.
+    import torch
+
+    from mechscope.neuroscope.opening import OpenedModel
+
     about, known = store.about, {site.name: site for site in store.sites()}
     with store.reader.snapshot() as snapshot:
         sources = [snapshot.site(name).source for name in sites or known]
@@ -84,6 +85,8 @@ def check_weights(about: About) -> None:
         ValueError: if not.
         FileNotFoundError: if the model is not there.
     """
+    from mechscope.dictionaries.sources.models import model_checksum
+
     weights = model_checksum(about.model)
     if weights != about.weights:
         raise ValueError(
@@ -111,7 +114,10 @@ def fire(
         KeyError: for a site that the store does not have.
         ValueError: for a text without tokens that count, or a model with other weights.
     """
-    settings = HarvestSettings.of_store(store.about.settings)
+    from mechscope.neuroscope.sample_pass import Sample, read_sample
+    from mechscope.neuroscope.sequences import Cutter
+
+    settings = settings_of_store(store.about.settings)
     opened = opened or open_units(store, sites)
     sequences = Cutter(opened.model, settings).sequences(text)
     sample = Sample(tuple(range(len(sequences))), ("",) * len(sequences), tuple(sequences))

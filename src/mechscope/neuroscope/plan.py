@@ -17,7 +17,7 @@ from mechscope.storage.files import keeping, write_atomically
 PLAN = "plan.json"
 """The name of the file in the work folder."""
 FORMAT = 2
-"""The version of the files in a work folder. Version 1 counted a batch in sequences, and drew another sample."""
+"""The version of the files in a work folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

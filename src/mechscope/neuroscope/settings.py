@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -57,15 +58,18 @@ class HarvestSettings(Settings):
         """How many activations are kept per context."""
         return self.before + 1 + self.after
 
-    @classmethod
-    def of_store(cls, kept: Mapping[str, Any]) -> HarvestSettings:
-        """The settings that a store keeps, in this version or an older one.
 
-        Raises:
-            ValueError: for settings that no version had.
-        """
-        kept = dict(kept)
-        if "batch_size" in kept:
-            # Older versions counted sequences, not tokens.
-            kept["batch_tokens"] = kept.pop("batch_size") * kept.get("context", cls.context)
-        return decode(cls, kept, "the settings of the store")
+def settings_of_store(settings: Mapping[str, Any]) -> HarvestSettings:
+    """The settings with which a store was harvested, perhaps by another version.
+
+    Settings that this version does not have are left out, and those that the other one did not have get their default.
+
+    Raises:
+        ValueError: for values of the wrong kind or out of range.
+    """
+    known = {field.name for field in dataclasses.fields(HarvestSettings)}
+    return decode(
+        HarvestSettings,
+        {name: value for name, value in settings.items() if name in known},
+        "the settings of the store",
+    )

@@ -36,7 +36,7 @@ from mechscope.neuroscope.labels.rules import Rule, rule_of
 from mechscope.neuroscope.labels.thresholds import Thresholds, rate_above, thresholds_of
 from mechscope.neuroscope.labels.verdicts import Verdict
 from mechscope.neuroscope.sample_pass import Sample
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import settings_of_store
 from mechscope.results.provenance import versions
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         about = self.store.about
-        self.settings = HarvestSettings.of_store(about.settings)
+        self.settings = settings_of_store(about.settings)
         self.vocabulary = self.store.vocabulary()
         # Said at once, even if the sample turns out to be enough.
         self._named_corpus = (
