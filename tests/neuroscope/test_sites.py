@@ -176,3 +176,11 @@ def test_a_bundled_dictionary_is_not_replaced_by_a_folder_of_the_same_name(model
     save(build(TopKConfig(d_in=64, d_sae=128, k=2)), tmp_path / "mini-gelu-1l-neurons")
     (site,) = find_sites(model, ["mini-gelu-1l-neurons"])
     assert (site.name, site.source, site.units) == ("mini-gelu-1l-neurons", "mini-gelu-1l-neurons", 512)
+
+
+def test_a_dictionary_of_another_bundled_model_is_refused():
+    # Both have 256 neurons in block 0, so nothing else would tell.
+    with pytest.raises(
+        ValueError, match=r"trained on mini-gelu-1l, so its latents mean nothing in mini-gelu-2l"
+    ):
+        find_sites(load_model("mini-gelu-2l"), ["mini-gelu-1l-neurons"])

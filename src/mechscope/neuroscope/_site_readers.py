@@ -11,6 +11,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.checkpoints.registry import bundled_names
 from mechscope.dictionaries.bundled_folders import BUNDLED, bundled_dictionary_names
 from mechscope.dictionaries.exchange.load_dictionary import load_dictionary
 from mechscope.dictionaries.files import load
@@ -114,6 +115,13 @@ class Latents(Site):
             raise ValueError(
                 f"the dictionary {self.name} does not say at which hook point it was trained: its metadata has no "
                 "'hook_name'. Set it and save the dictionary again."
+            )
+        trained_on, name = self.dictionary.metadata.get("model_name"), model.cfg.model_name
+        # Other names say little: "gpt2" and a folder may be the same model.
+        if trained_on != name and {trained_on, name} <= set(bundled_names()):
+            raise ValueError(
+                f"the dictionary {self.name} was trained on {trained_on}, so its latents mean nothing in {name}. Choose a "
+                f"dictionary of {name}, or harvest {trained_on}."
             )
         self.model, self.hook = model, str(model.match_hook_names(str(hook))[0])
         self.hooks = (self.hook,)
