@@ -120,8 +120,8 @@ class Latents(Site):
         # Other names say little: "gpt2" and a folder may be the same model.
         if trained_on != name and {trained_on, name} <= set(bundled_names()):
             raise ValueError(
-                f"the dictionary {self.name} was trained on {trained_on}, so its latents mean nothing in {name}. Choose "
-                f"a dictionary of {name}, or harvest {trained_on}."
+                f"the dictionary {self.name} was trained on {trained_on}, so its latents mean nothing in {name}. "
+                f"Choose a dictionary of {name}, or harvest {trained_on}."
             )
         self.model, self.hook = model, str(model.match_hook_names(str(hook))[0])
         self.hooks = (self.hook,)
