@@ -1,6 +1,7 @@
 """A small harvest of a bundled model, published and compared with brute force."""
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -293,7 +294,7 @@ def test_a_text_without_a_token_that_counts_is_explained(published):
 
 
 def test_a_model_with_other_weights_is_refused(published, monkeypatch):
-    monkeypatch.setattr("mechscope.dictionaries.sources.models.model_checksum", lambda name: "f" * 16)
+    monkeypatch.setattr(sys.modules["mechscope.neuroscope.fire"], "model_checksum", lambda name: "f" * 16)
     with pytest.raises(ValueError, match="other weights now .checksum ffff"):
         open_units(published.store)
 

@@ -73,7 +73,9 @@ def test_a_regular_expression_that_goes_astray_is_stopped():
         # A store would read these two back as other words.
         (lambda: Words(("a,b",)), "no comma in it and no space at its ends, as 'a,b' has"),
         (lambda: Words((" a",)), "as ' a' has: use a regular expression"),
+        (lambda: Words("cat"), r"must be several, such as \('cat',\), and not one text"),
         (lambda: TokenPatterns(((None,),)), "at least one token"),
+        (lambda: TokenPatterns((" the",)), "must be runs of tokens, such as"),
         (lambda: Like(((" a",),), 0.0), "between 0 and 1, not 0"),
         (lambda: rule_of("wards", "a"), "no kind of rule 'wards'. Did you mean words?"),
         (lambda: rule_of("words, middle token", "a"), "one of all, first, last, next, not 'middle'"),

@@ -27,7 +27,7 @@ class Harvest:
     (attn.entropy, attn.distance, attn.norm), or a dictionary."""
     corpus: Annotated[tuple[str, ...], Names] = ("library",)
     """What to read: library (Python's own code; the default), docstrings, held-out, books (needs MECHSCOPE_DATA), text
-    files, JSON Lines, folders of these, or Hugging Face data sets."""
+    files, JSON Lines (both also as .gz, .bz2, .xz or .zst), folders of these, or Hugging Face data sets."""
     field: Annotated[str, Name] = "text"
     """The field of JSON Lines and data sets that has the text (default: text)."""
     max_tokens: Annotated[int | None, Whole] = None
