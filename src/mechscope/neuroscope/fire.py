@@ -24,12 +24,12 @@ from mechscope.dictionaries.sources.models import model_checksum
 from mechscope.neuroscope.opening import OpenedModel, check_inputs
 from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.sequences import Cutter
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import settings_of_store
 from mechscope.neuroscope.unit_text import shown_token
 from mechscope.neuroscope.units import UnitAddress, as_names
-from mechscope.settings import decode
 
 if TYPE_CHECKING:
+    from mechscope.neuroscope.contents import About
     from mechscope.neuroscope.statistics import SiteStatistics
     from mechscope.neuroscope.store import NeuroscopeStore
 
@@ -89,15 +89,25 @@ def open_units(store: NeuroscopeStore, sites: str | Sequence[str] = ()) -> Opene
     about, known = store.about, {site.name: site for site in store.sites()}
     with store.reader.snapshot() as snapshot:
         sources = [snapshot.site(name).source for name in as_names(sites) or known]
+    check_weights(about)
+    opened = OpenedModel.open(about.model, sources, torch.device("cpu"))
+    check_inputs(store, opened.sites)
+    return opened
+
+
+def check_weights(about: About) -> None:
+    """Check that a model has the weights that were harvested.
+
+    Raises:
+        ValueError: if not.
+        FileNotFoundError: if the model is not there.
+    """
     weights = model_checksum(about.model)
     if weights != about.weights:
         raise ValueError(
             f"{about.model} has other weights now (checksum {weights}) than those that were harvested "
             f"({about.weights}): harvest it again."
         )
-    opened = OpenedModel.open(about.model, sources, torch.device("cpu"))
-    check_inputs(store, opened.sites)
-    return opened
 
 
 def fire(
@@ -127,7 +137,7 @@ def fire(
         KeyError: for a site that the store does not have.
         ValueError: for a text without tokens that count, or a model with other weights.
     """
-    settings = decode(HarvestSettings, dict(store.about.settings), "the settings of the store")
+    settings = settings_of_store(store.about.settings)
     opened = opened or open_units(store, sites)
     sequences = Cutter(opened.model, settings).sequences(text)
     sample = Sample(tuple(range(len(sequences))), ("",) * len(sequences), tuple(sequences))
@@ -222,7 +232,9 @@ def share_beyond(
     """
     # Bins were chosen for numbers in half precision.
     rounded = values.astype(np.float16).astype(np.float64)
-    own = np.clip(np.searchsorted(edges, rounded, side="right") - 1, 0, bins.shape[1] - 1)
+    # A bin has its lower border if positive, its upper border if negative.
+    sides = [np.searchsorted(edges, rounded, side=side) for side in ("left", "right")]
+    own = np.clip(np.where(rounded < 0, *sides) - 1, 0, bins.shape[1] - 1)
     upto = np.cumsum(bins, axis=1)
     unit = np.arange(len(values))
     if is_low:

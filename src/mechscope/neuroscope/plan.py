@@ -16,7 +16,7 @@ from mechscope.storage.files import keeping, write_atomically
 
 PLAN = "plan.json"
 """The name of the file in the work folder."""
-FORMAT = 1
+FORMAT = 2
 """The version of the files in a work folder."""
 
 

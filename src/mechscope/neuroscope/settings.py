@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from mechscope.settings import NonNegativeInt, PositiveFloat, PositiveInt, Range, Settings
+from mechscope.settings import NonNegativeInt, PositiveFloat, PositiveInt, Range, Settings, decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,8 @@ class HarvestSettings(Settings):
     after: Annotated[int, Range(least=0, most=1000)] = 8
     """How many activations are kept after that token."""
     same: Annotated[int, Range(least=1, most=1000)] = 8
-    """Two contexts are duplicates if their last so many tokens, up to the one that they were chosen for, are equal."""
+    """Two contexts are duplicates if their last so many tokens, up to the one that they were chosen for, are equal. Of
+    duplicates, the strongest is kept; documents of the others have no context, since each offers only its strongest."""
     batch_tokens: PositiveInt = 8192
     """How many tokens the model reads at once, padding included; at least one sequence."""
     threads: Annotated[int, Range(least=1, most=1024)] = 1
@@ -54,3 +57,19 @@ class HarvestSettings(Settings):
     def window(self) -> int:
         """How many activations are kept per context."""
         return self.before + 1 + self.after
+
+
+def settings_of_store(settings: Mapping[str, Any]) -> HarvestSettings:
+    """The settings with which a store was harvested, perhaps by another version.
+
+    Settings that this version does not have are left out, and those that the other one did not have get their default.
+
+    Raises:
+        ValueError: for values of the wrong kind or out of range.
+    """
+    known = {field.name for field in dataclasses.fields(HarvestSettings)}
+    return decode(
+        HarvestSettings,
+        {name: value for name, value in settings.items() if name in known},
+        "the settings of the store",
+    )

@@ -39,9 +39,8 @@ from mechscope.neuroscope.labels.rules import Rule, rule_of
 from mechscope.neuroscope.labels.thresholds import Thresholds, rate_above, thresholds_of
 from mechscope.neuroscope.labels.verdicts import Verdict
 from mechscope.neuroscope.sample_pass import Sample
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import settings_of_store
 from mechscope.results.provenance import versions
-from mechscope.settings import decode
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.label_table import StoredLabel
@@ -86,7 +85,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         about = self.store.about
-        self.settings = decode(HarvestSettings, dict(about.settings), "the settings of the store")
+        self.settings = settings_of_store(about.settings)
         # Another harvest may be published meanwhile: then the scores are out of date.
         self._harvest = harvest_of(self.store)
         self.vocabulary = self.store.vocabulary()
@@ -204,7 +203,8 @@ class Scorer:
 
 def _tests(read: Readings, unit: int, threshold: float, rule: Rule) -> tuple[_Test, _Test]:
     """What is scored, and what evidence comes from."""
-    scores = np.concatenate([*rule.scores(read.texts), np.zeros(0)])
+    texts = read.spelled if rule.is_about_text and read.spelled else read.texts
+    scores = np.concatenate([*rule.scores(texts), np.zeros(0)])
     is_shown = read.is_shown if len(scores) else np.zeros(0, bool)
     test = _Test(read, np.flatnonzero(read.counted & ~is_shown), unit, threshold, scores)
     shown = _Test(read, np.flatnonzero(read.counted & is_shown), unit, threshold, scores, test.firing_on)
