@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,21 +10,27 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
-from jaxtyping import install_import_hook
 
-from tests.shape_checks import checked_modules
+from tests.shape_checks import install_shape_checks
 
 # A deadline would be a timed assertion, and machines are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-install_import_hook(checked_modules(), "tests.shape_checks.check_shapes")
+install_shape_checks()
 
 torch.set_num_threads(int(os.environ.get("MECHSCOPE_TEST_THREADS", "1")))
 
 # Nothing in the tests may reach a network; the peers would try.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """The modules and tests that are loaded by now stay until the end: the garbage collector need not visit them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

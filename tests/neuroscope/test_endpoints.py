@@ -75,3 +75,22 @@ def test_a_store_that_was_replaced_is_opened_again(place: Path) -> None:
     shutil.rmtree(place / "toy")
     (place / "other").rename(place / "toy")
     assert json.loads(table(SiteRequest(model="toy", site="mlp0")))["units"] == 5
+
+
+def test_only_stores_in_the_folder_of_stores_are_read_whatever_a_page_sends(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = stores.toy_store(tmp_path_factory.mktemp("elsewhere") / "secret")
+    monkeypatch.chdir(elsewhere.parent)
+    for name in (
+        str(elsewhere),
+        "secret",
+        "./secret",
+        f"../{elsewhere.parent.name}/secret",
+        "..",
+        "toy/",
+        ".",
+    ):
+        with pytest.raises(RefusedError, match="there is no neuroscope store") as refused:
+            ask("unit", UnitRequest(model=name, site="mlp0", unit=1))
+        assert refused.value.status == 404

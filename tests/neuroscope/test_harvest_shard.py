@@ -6,11 +6,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from mechscope.model.encoder import HookedEncoder
 from mechscope.neuroscope.bins import bin_edges
 from mechscope.neuroscope.harvest_shard import harvest_shard
+from mechscope.neuroscope.harvest_statistics import site_statistics
+from mechscope.neuroscope.sequences import Cutter
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.shards import Shard
 from mechscope.neuroscope.sinks import calibrated
@@ -110,6 +113,22 @@ def test_statistics_are_those_of_brute_force(leave_out_sinks: bool) -> None:
         assert found.histogram[unit].tolist() == expected.tolist()
 
 
+def test_moments_of_units_far_from_0_are_those_of_brute_force() -> None:
+    # In single precision, the fourth powers of 100 ± 1 say nothing about what is left after the mean is taken away.
+    table = torch.randn(12, 16, 4, generator=torch.Generator().manual_seed(0))
+    table = table + torch.tensor([0.0, 30.0, -300.0, 1000.0])
+    site = Chosen(4, True, lambda tokens: table[tokens, torch.arange(tokens.shape[1])])
+    settings, shards = dataclasses.replace(SETTINGS, batch_tokens=576), random_shards(1, 60, longest=60)
+    (state,) = harvest_all(model(), [site], settings, shards)
+    cut = [part[1:] for _, text in shards[0].documents for part in Cutter(model(), settings).sequences(text)]
+    values = np.concatenate([table[part, torch.arange(1, len(part) + 1)].double().numpy() for part in cut])
+    found = site_statistics(state.sites["chosen"])
+    assert len(values) == state.sites["chosen"].tokens > 1_000
+    np.testing.assert_allclose(found.variance, values.var(0), rtol=1e-4)
+    np.testing.assert_allclose(found.skewness, scipy.stats.skew(values), atol=1e-2)
+    np.testing.assert_allclose(found.kurtosis, scipy.stats.kurtosis(values), atol=2e-2)
+
+
 def test_documents_with_equal_contexts_give_one_context() -> None:
     site = Chosen(1, False, lambda tokens: (tokens == 5).float()[..., None] * 3)
     shard = Shard(0, (("a", "1 2 5 1"), ("b", "3 2 5 4"), ("c", "2 1 5")))
@@ -163,6 +182,15 @@ def test_harvest_without_any_text_is_empty_and_readable() -> None:
     assert (state.documents, state.tokens, found.tokens) == (2, 0, 0)
     assert torch.isnan(found.moments()).all()
     assert HarvestState.from_bytes(state.to_bytes()).to_bytes() == state.to_bytes()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_activations_that_are_no_numbers_are_an_error(bad: float) -> None:
+    site = Chosen(2, True, lambda tokens: torch.where(tokens[..., None] == 5, bad, torch.tensor([0.0, 1.0])))
+    with pytest.raises(
+        ValueError, match=r"chosen: the activation of unit 0 \(and of 1 more\) is not a finite number"
+    ):
+        harvest_all(model(), [site], SETTINGS, [Shard(0, (("a", "1 2 5"),))])
 
 
 def test_same_shard_gives_same_bytes_and_another_does_not() -> None:

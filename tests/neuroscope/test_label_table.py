@@ -1,8 +1,12 @@
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +73,36 @@ def test_the_first_label_in_a_packaged_store_copies_it_to_the_user(tmp_path, mon
         assert packaged.labels.all() == ()
     with NeuroscopeStore.open("toy") as store:
         assert len(store.labels.all()) == 2
+
+
+def test_first_labels_at_the_same_time_are_all_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv(folders.VARIABLE, str(tmp_path / "user"))
+    for module in (folders, label_table):
+        monkeypatch.setattr(module, "READY", tmp_path / "ready")
+    stores.toy_store(tmp_path / "ready" / "toy")
+    copies = []
+
+    def copy_slowly(*places, **options):
+        copies.append(places)
+        time.sleep(0.2)
+        return shutil.copytree(*places, **options)
+
+    # So slowly that everybody finds no copy yet.
+    monkeypatch.setattr(
+        label_table, "shutil", SimpleNamespace(copytree=copy_slowly, copyfile=shutil.copyfile)
+    )
+
+    def write(number):
+        with NeuroscopeStore(tmp_path / "ready" / "toy") as store:
+            store.labels.add("mlp0/1", f"label {number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    with NeuroscopeStore.open("toy") as store:
+        assert sorted(label.label for label in store.labels.all()) == [
+            f"label {number}" for number in range(4)
+        ]
+    assert len(copies) == 1
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from mechscope.dictionaries.sources.models import model_checksum
 from mechscope.neuroscope import folders, ready
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
+from mechscope.neuroscope.fire import fire
 from mechscope.neuroscope.label_file import LABEL_FILE
 from mechscope.neuroscope.labels import scoring
 from mechscope.neuroscope.labels.current import is_current
@@ -25,7 +26,7 @@ from mechscope.neuroscope.ready import (
     ready_models,
 )
 from mechscope.neuroscope.schema import VERSION
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import HarvestSettings, settings_of_store
 from mechscope.neuroscope.store import NeuroscopeStore
 from tests.neuroscope import stores
 from tests.neuroscope.labels import planted_store as planted
@@ -59,6 +60,14 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
         assert verdicts == {"holds", "holds in part", "does not hold"}
         # Otherwise the pages ask for another test: `python -m mechscope.neuroscope.ready --labels` does it.
         assert all(is_current(store, label) and evidence_of(label.scores) for label in labels)
+
+
+def test_the_model_can_be_run_with_the_settings_of_the_packaged_store():
+    with NeuroscopeStore(FOLDER) as store:
+        # Whatever settings have been renamed since it was made.
+        settings = settings_of_store(store.about.settings)
+        assert (settings.context, settings.top, settings.sample) == (64, 12, 256)
+        assert fire(store, "import os", sites=["mlp0"], limit=3).units
 
 
 def test_the_packaged_store_has_no_text_but_our_own():

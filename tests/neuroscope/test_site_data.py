@@ -151,3 +151,10 @@ def test_a_search_looks_at_labels_then_tokens_then_texts(folder: Path) -> None:
         # Neither has a word, and the first is a token.
         assert found_units(store, '"').found == ()
         assert found_units(store, "?!").found == ()
+
+
+@pytest.mark.parametrize("model", ["../../../elsewhere", "owner/../../../../x", "..\\x"])
+def test_a_store_cannot_write_outside_of_a_site(tmp_path: Path, model: str) -> None:
+    write_contents(tmp_path / "sent", stores.contents(model))
+    with pytest.raises(ValueError, match="would be written outside of it"):
+        static_files(tmp_path / "sent")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mechscope import load_model
 from mechscope.neuroscope.sequences import Cutter, in_batches
@@ -95,6 +96,26 @@ def test_a_token_that_is_massive_once_stays_left_out_in_later_blocks(model):
     assert torch.equal(found["mlp0"][1], first)
     assert torch.equal(found["mlp1"][1], first & (lengths[1] <= limits[1]))
     assert first.sum() < usual.sum()
+
+
+def test_the_same_tokens_are_left_out_at_the_end_of_a_block_and_at_the_start_of_the_next(model, tmp_path):
+    settings = settings_for(model)
+    batch = next(in_batches(Cutter(model, settings).sequences(TEXT), 60))
+    _, cache = model.run_with_cache(batch.tokens, attention_mask=batch.real)
+    lengths = cache["resid_pre", 1].norm(dim=-1)
+    limit = float(lengths[batch.real].quantile(0.8))
+    for name in ("end", "start"):
+        save_file({"directions": torch.eye(64)[:2]}, tmp_path / f"{name}.safetensors")
+    sites = find_sites(
+        model,
+        [f"{tmp_path}/end.safetensors@resid_post0", f"{tmp_path}/start.safetensors@resid_pre1"],
+    )
+    found = read(model, sites, dataclasses.replace(settings, massive_limits=(None, limit)), batch)
+    assert torch.equal(found["end"][0], found["start"][0])
+    assert torch.equal(found["end"][1], found["start"][1])
+    expected = batch.real & (lengths <= limit)
+    expected[:, 0] = False
+    assert torch.equal(found["end"][1], expected)
 
 
 def test_limits_are_measured_once_on_tokens_that_count(model):

@@ -182,3 +182,30 @@ def test_neurons_behind_a_gate_or_a_norm_are_signed():
     normed = HookedTransformer({**cfg, "act_fn": "solu_ln"})
     plain = HookedTransformer({**cfg, "act_fn": "relu"})
     assert [find_sites(model, ["mlp"])[0].signed for model in (gated, normed, plain)] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["mlp0", "attn1.entropy", "mini-gelu-1l-neurons"])
+def test_a_file_or_folder_with_the_name_of_other_units_is_refused(model, tmp_path, name):
+    # Pages would show its units as neurons or heads, and read those in the browser.
+    save_file({"directions": torch.eye(64)}, tmp_path / f"{name}.safetensors")
+    dictionary = build(TopKConfig(d_in=64, d_sae=128, k=2))
+    dictionary.metadata["hook_name"] = "blocks.0.hook_resid_pre"
+    save(dictionary, tmp_path / name)
+    for source in (f"{tmp_path / name}.safetensors@resid_pre0", str(tmp_path / name)):
+        with pytest.raises(ValueError, match="Give the file or folder another name"):
+            find_sites(model, [source])
+
+
+def test_a_bundled_dictionary_is_not_replaced_by_a_folder_of_the_same_name(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(build(TopKConfig(d_in=64, d_sae=128, k=2)), tmp_path / "mini-gelu-1l-neurons")
+    (site,) = find_sites(model, ["mini-gelu-1l-neurons"])
+    assert (site.name, site.source, site.units) == ("mini-gelu-1l-neurons", "mini-gelu-1l-neurons", 512)
+
+
+def test_a_dictionary_of_another_bundled_model_is_refused():
+    # Both have 256 neurons in block 0, so nothing else would tell.
+    with pytest.raises(
+        ValueError, match=r"trained on mini-gelu-1l, so its latents mean nothing in mini-gelu-2l"
+    ):
+        find_sites(load_model("mini-gelu-2l"), ["mini-gelu-1l-neurons"])

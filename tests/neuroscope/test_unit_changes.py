@@ -113,3 +113,21 @@ def test_a_change_without_a_meaning_is_refused(model: HookedTransformer, tmp_pat
     (heads,) = find_sites(model, ["attn0.entropy"])
     with pytest.raises(ValueError, match="by zero or multiply, not by 'add'"):
         change_hook(heads, UNIT, "add", 2)
+
+
+def test_latents_of_a_dictionary_that_normalizes_vectors_cannot_be_changed(
+    model: HookedTransformer, tmp_path: Path
+) -> None:
+    dictionary = build(TopKConfig(d_in=64, d_sae=16, k=4, normalize="layer_norm"))
+    dictionary.metadata["hook_name"] = "blocks.0.hook_resid_post"
+    save(dictionary, tmp_path / "normalized")
+    (site,) = find_sites(model, [str(tmp_path / "normalized")])
+    # An activation of 1 writes a vector whose length depends on the token.
+    activation, latents, _ = run(model, site)
+    more = latents.clone()
+    more[..., UNIT] += 1
+    written = (site.dictionary.decode(more, activation) - site.dictionary.decode(latents, activation)).norm(
+        dim=-1
+    )
+    assert written.max() > 1.3 * written.min()
+    assert changes_of(site) == ()

@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import mechscope as ms
 from mechscope.neuroscope.contents import SiteContents, StoredUnit
 from mechscope.neuroscope.endpoints import OpenStores
+from mechscope.neuroscope.fire import check_weights
 from mechscope.neuroscope.folders import VARIABLE
+from mechscope.neuroscope.messages import SiteRequest
 from mechscope.neuroscope.site_data import static_files
 from mechscope.neuroscope.sites import find_sites
 from mechscope.neuroscope.statistics import SiteStatistics
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.writing import write_contents
+from mechscope.pages.endpoints import RefusedError
 from mechscope.pages.site import collect_site
+from mechscope.web.models import unit_readings
 from mechscope.web.models.readings import Readings
 from mechscope.web.models.shelf import ModelShelf
 from mechscope.web.models.unit_messages import EffectRequest, LiveTextRequest
@@ -100,6 +105,8 @@ def units(folder: Path) -> Iterator[tuple[UnitReadings, str]]:
     """Python's readings, and where the web lab with the same store is served."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(folder))
+        # The store was not harvested from any weights.
+        patch.setattr(unit_readings, "check_weights", lambda about: None)
         with served_site(runs=folder / "runs") as address:
             yield UnitReadings(Readings(ModelShelf()), OpenStores()), address
 
@@ -180,6 +187,22 @@ def test_browser_and_server_read_what_python_reads(
             before = [float(plain[model.to_single_token(row["name"])]) for row in rows if row["name"] != "�"]
             assert [row["before"] for row in rows if row["name"] != "�"] == pytest.approx(before, abs=1e-4)
     assert local["effects"][-1]["divergence"] > 1e-4
+
+
+def test_the_server_reads_only_sites_of_the_store_and_the_weights_that_were_harvested(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(folder))
+    asked = UnitReadings(Readings(ModelShelf()), OpenStores())
+    save_file({"directions": torch.eye(64)}, tmp_path / "mine.safetensors")
+    for site in (f"{tmp_path}/mine.safetensors@resid_pre0", str(tmp_path), "mlp"):
+        with pytest.raises(RefusedError, match="has no site") as refused:
+            asked.load(SiteRequest(model=MODEL, site=site))
+        assert refused.value.status == 404
+    monkeypatch.setattr(unit_readings, "check_weights", check_weights)
+    with pytest.raises(RefusedError, match=r"has other weights now .* harvest it again") as refused:
+        asked.read(LiveTextRequest(model=MODEL, site="mlp0", unit=1, text=TEXT))
+    assert refused.value.status == 409
 
 
 def test_an_effect_is_of_the_text_that_is_shown_while_the_server_reads_another(watched: WatchedPage) -> None:

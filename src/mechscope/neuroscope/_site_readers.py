@@ -11,6 +11,8 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.checkpoints.registry import bundled_names
+from mechscope.dictionaries.bundled_folders import BUNDLED, bundled_dictionary_names
 from mechscope.dictionaries.exchange.load_dictionary import load_dictionary
 from mechscope.dictionaries.files import load
 from mechscope.dictionaries.head import head_read, head_written, read_part
@@ -101,15 +103,25 @@ class Latents(Site):
     """The latents of a dictionary, at the hook point in its metadata."""
 
     def __init__(self, model: AnyModel, source: str) -> None:
-        path = Path(source)
-        self.name, self.source = path.resolve().name if path.exists() else source, source
-        dictionary = load_dictionary(path) if path.exists() else load(source)
+        self.source = source
+        if source in bundled_dictionary_names():
+            # Even if a folder here has the same name.
+            self.name, dictionary = source, load(BUNDLED / source)
+        else:
+            self.name, dictionary = Path(source).resolve().name, load_dictionary(Path(source))
         self.dictionary = dictionary.to(model.cfg.device).float().eval()
         hook = self.dictionary.metadata.get("hook_name")
         if hook is None:
             raise ValueError(
                 f"the dictionary {self.name} does not say at which hook point it was trained: its metadata has no "
                 "'hook_name'. Set it and save the dictionary again."
+            )
+        trained_on, name = self.dictionary.metadata.get("model_name"), model.cfg.model_name
+        # Other names say little: "gpt2" and a folder may be the same model.
+        if trained_on != name and {trained_on, name} <= set(bundled_names()):
+            raise ValueError(
+                f"the dictionary {self.name} was trained on {trained_on}, so its latents mean nothing in {name}. "
+                f"Choose a dictionary of {name}, or harvest {trained_on}."
             )
         self.model, self.hook = model, str(model.match_hook_names(str(hook))[0])
         self.hooks = (self.hook,)

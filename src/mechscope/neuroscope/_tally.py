@@ -9,10 +9,11 @@ weight or a power of 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int16, Int64
+from jaxtyping import Bool, Float, Float64, Int16, Int64
 from torch import Tensor
 
 from mechscope.neuroscope.bins import CODES, counts_by_bin
@@ -79,12 +80,13 @@ class Tally:
         self.left_out += real - total
         step = max(1, PIECE // (length * units))
         rows = min(step, batch) * length
-        square, other = (
-            self.workspace.get(name, rows, units, values.dtype, self.device) for name in ("a", "b")
+        memory = tuple(
+            self.workspace.get(name, rows, units, values.dtype, self.device) for name in ("a", "b", "c")
         )
         halves = self.workspace.get("halves", rows, units, torch.float16, self.device)
         first_bytes = self.workspace.get("bytes", batch * length, units, torch.int16, self.device)
-        sums = torch.empty(math.ceil(batch / step), 5, units, dtype=values.dtype, device=self.device)
+        sums = torch.empty(math.ceil(batch / step), 6, units, dtype=values.dtype, device=self.device)
+        numbers = list[int]()
         weights = counts.to(values.dtype).view(-1)
         # Nearly always every token counts but the first.
         simple = (counted == length - 1) & ~which[:, 0]
@@ -95,8 +97,13 @@ class Tally:
             half = halves[:size].copy_(flat).view(torch.int16)
             torch.bitwise_right_shift(half, 8, out=first_bytes[first : first + size])
             left_out = torch.from_numpy(np.flatnonzero(~which[some])).to(self.device)
+            numbers.append(size - len(left_out))
             _sums_of_powers(
-                flat, weights[first : first + size], left_out, square[:size], other[:size], sums[number]
+                flat,
+                weights[first : first + size] / max(numbers[-1], 1),
+                left_out,
+                [each[:size] for each in memory],
+                sums[number],
             )
             if simple[some].all() and length > 1:
                 piece = piece[:, 1:]
@@ -106,8 +113,9 @@ class Tally:
                 without = ~counts[some, :, None]
                 peaks.append(piece.masked_fill(without, -torch.inf).amax(1))
                 troughs.append(piece.masked_fill(without, torch.inf).amin(1))
-        self.sums += sums[:, :4].double().sum(0)
-        self.firing += sums[:, 4].sum(0).to(torch.int64)
+        centre, *powers, above = sums.unbind(1)
+        self.sums += about_zero(torch.tensor(numbers, device=self.device)[:, None], powers, centre).sum(1)
+        self.firing += above.sum(0).to(torch.int64)
         # Much faster than first_bytes[~counts] = …
         first_bytes.index_fill_(0, (~counts.view(-1)).nonzero()[:, 0], NO_BYTE)
         self._count_codes(first_bytes)
@@ -134,23 +142,57 @@ class Tally:
 
 def _sums_of_powers(
     rows: Float[Tensor, "token unit"],
-    weights: Float[Tensor, " token"],
+    shares: Float[Tensor, " token"],
     left_out: Int64[Tensor, " left"],
-    square: Float[Tensor, "token unit"],
-    other: Float[Tensor, "token unit"],
+    memory: Sequence[Float[Tensor, "token unit"]],
     sums: Float[Tensor, "sum unit"],
 ) -> None:
-    """Weighted sums of the first to fourth powers, and of the numbers of activations above 0, into `sums`.
+    """A centre near the mean, the sums of the first to fourth powers of the distances from it, and the numbers of
+    activations above 0, into `sums`.
+
+    Powers of the activations themselves would not do in single precision: the variance of a unit whose mean is many
+    times its spread would be a small difference of large numbers.
 
     Args:
-        weights: 1 at tokens that count, otherwise 0.
-        left_out: where the weights are 0.
-        square, other: memory to compute in.
+        shares: one over the number of tokens that count, at each of these, otherwise 0.
+        left_out: where the shares are 0.
+        memory: three matrices to compute in.
     """
-    torch.mv(rows.T, weights, out=sums[0])
-    # The others without weights, because a sum is faster than a product with a vector.
-    torch.sum(torch.gt(rows, 0, out=other).index_fill_(0, left_out, 0), 0, out=sums[4])
-    torch.mul(rows, rows, out=square).index_fill_(0, left_out, 0)
-    torch.sum(square, 0, out=sums[1])
-    torch.sum(torch.mul(square, rows, out=other), 0, out=sums[2])
-    torch.sum(square.mul_(square), 0, out=sums[3])
+    apart, square, other = memory
+    centre = torch.mv(rows.T, shares, out=sums[0])
+    # The others without shares, because a sum is faster than a product with a vector.
+    torch.sum(torch.gt(rows, 0, out=other).index_fill_(0, left_out, 0), 0, out=sums[5])
+    torch.sub(rows, centre, out=apart).index_fill_(0, left_out, 0)
+    torch.sum(apart, 0, out=sums[1])
+    torch.sum(torch.mul(apart, apart, out=square), 0, out=sums[2])
+    torch.sum(torch.mul(square, apart, out=other), 0, out=sums[3])
+    torch.sum(square.mul_(square), 0, out=sums[4])
+
+
+def about_zero(
+    number: Int64[Tensor, "piece 1"],
+    powers: Sequence[Float[Tensor, "piece unit"]],
+    centre: Float[Tensor, "piece unit"],
+) -> Float64[Tensor, "power piece unit"]:
+    """Sums of the first to fourth powers of some numbers, from those of their distances from a centre.
+
+    By the binomial theorem, in double precision.
+
+    >>> powers = [torch.tensor([[power]]) for power in (0.0, 2.0, 0.0, 2.0)]
+    >>> about_zero(torch.tensor([[2]]), powers, torch.tensor([[2.0]])).flatten().tolist()  # of 1 and 3
+    [4.0, 10.0, 28.0, 82.0]
+
+    Args:
+        number: how many numbers there are.
+        powers: the sums of the first to fourth powers of the distances.
+    """
+    one, two, three, four = (power.double() for power in powers)
+    c, n = centre.double(), number.double()
+    return torch.stack(
+        [
+            one + n * c,
+            two + c * (2 * one + n * c),
+            three + c * (3 * two + c * (3 * one + n * c)),
+            four + c * (4 * three + c * (6 * two + c * (4 * one + n * c))),
+        ]
+    )

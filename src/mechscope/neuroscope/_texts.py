@@ -13,10 +13,15 @@ from mechscope.neuroscope.state import NO_SEQUENCE, Sequences, SiteState
 if TYPE_CHECKING:
     from mechscope.neuroscope.settings import HarvestSettings
 
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+"""2⁶⁴ divided by the golden ratio, the step of splitmix64."""
+
 
 def drawn(ids: np.ndarray, settings: HarvestSettings) -> np.ndarray:
     """The sequences with the smallest hashes, in the order of their hashes: a random sample that can be merged."""
-    hashes = _mixed(ids.astype(np.uint64) + _mixed(np.array([settings.seed], dtype=np.uint64)))
+    # The constant is there because 0 stays 0 when it is mixed: the first sequence would be drawn by the seed 0 always.
+    start = _mixed(np.array([settings.seed], dtype=np.uint64) + _STEP)
+    hashes = _mixed(ids.astype(np.uint64) + start)
     return ids[np.lexsort((ids, hashes))[: settings.sample]].astype(np.int64)
 
 

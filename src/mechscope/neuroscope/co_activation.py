@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +17,9 @@ MOST_NUMBERS = 2**28
 """How many activations are kept for them: 1 GiB."""
 NEIGHBOURS = 10
 """How many neighbours a unit gets."""
+ONE_TOKEN = 0.5
+"""Two units coincide by chance if a single token contributes more than this share of what speaks for their being active
+together. Units that are active once, at the same token, have a correlation of 1."""
 
 
 class CoActivations:
@@ -66,7 +69,20 @@ class CoActivations:
         constant = rows.amax(-1) == rows.amin(-1)
         rows -= rows.mean(-1, keepdim=True)
         rows[constant] = 0
-        for (site, unit), found in zip(places, most_similar(rows, NEIGHBOURS), strict=True):
-            yield CoActivation(
-                site, unit, tuple((*places[other], correlation) for other, correlation in found)
-            )
+        # Twice as many, so that others can take the place of coincidences.
+        for number, found in enumerate(most_similar(rows, 2 * NEIGHBOURS)):
+            together = [
+                pair for pair, alone in zip(found, _coincide(rows, number, found), strict=True) if not alone
+            ]
+            near = tuple((*places[other], correlation) for other, correlation in together[:NEIGHBOURS])
+            yield CoActivation(*places[number], near)
+
+
+def _coincide(
+    rows: Float[Tensor, "unit token"], unit: int, others: Sequence[tuple[int, float]]
+) -> list[bool]:
+    """Whether a single token makes a unit and each of the others correlate."""
+    if not others:
+        return []
+    products = rows[[other for other, _ in others]] * rows[unit]
+    return (products.amax(-1) > ONE_TOKEN * products.clamp(min=0).sum(-1)).tolist()

@@ -51,6 +51,9 @@ class StoredSequence:
     tokens: Int[np.ndarray, " pos"]
     counted: Bool[np.ndarray, " pos"] | None = None
     """For a sequence of the random sample: False for attention sinks. None for all other sequences."""
+    text: str | None = None
+    """Its text for searches, if it is not that of its tokens one after another: bytes of a character that is divided
+    between tokens are no text."""
 
     __repr__ = brief_repr
 

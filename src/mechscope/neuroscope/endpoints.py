@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechscope.neuroscope.folders import find_store, known_stores
+from mechscope.neuroscope.folders import find_known_store, known_stores
 from mechscope.neuroscope.label_endpoints import label_endpoints
 from mechscope.neuroscope.messages import (
     Findings,
@@ -48,7 +48,7 @@ class OpenStores:
             RefusedError: if there is none (404), or it cannot be read (409).
         """
         try:
-            folder = find_store(model)
+            folder = find_known_store(model)
         except FileNotFoundError as error:
             raise RefusedError(404, str(error)) from error
         with refused_as(404), self.opened(folder) as store:

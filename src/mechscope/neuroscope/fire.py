@@ -24,6 +24,7 @@ from mechscope.neuroscope.unit_text import shown_token
 from mechscope.neuroscope.units import UnitAddress, as_names
 
 if TYPE_CHECKING:
+    from mechscope.neuroscope.contents import About
     from mechscope.neuroscope.opening import OpenedModel
     from mechscope.neuroscope.statistics import SiteStatistics
     from mechscope.neuroscope.store import NeuroscopeStore
@@ -84,21 +85,32 @@ def open_units(store: NeuroscopeStore, sites: str | Sequence[str] = ()) -> Opene
     # Imported late, because it loads torch, which comparing activations with a histogram does not need.
     import torch
 
-    from mechscope.dictionaries.sources.models import model_checksum
     from mechscope.neuroscope.opening import OpenedModel, check_inputs
 
     about, known = store.about, {site.name: site for site in store.sites()}
     with store.reader.snapshot() as snapshot:
         sources = [snapshot.site(name).source for name in as_names(sites) or known]
+    check_weights(about)
+    opened = OpenedModel.open(about.model, sources, torch.device("cpu"))
+    check_inputs(store, opened.sites)
+    return opened
+
+
+def check_weights(about: About) -> None:
+    """Check that a model has the weights that were harvested.
+
+    Raises:
+        ValueError: if not.
+        FileNotFoundError: if the model is not there.
+    """
+    from mechscope.dictionaries.sources.models import model_checksum
+
     weights = model_checksum(about.model)
     if weights != about.weights:
         raise ValueError(
             f"{about.model} has other weights now (checksum {weights}) than those that were harvested "
             f"({about.weights}): harvest it again."
         )
-    opened = OpenedModel.open(about.model, sources, torch.device("cpu"))
-    check_inputs(store, opened.sites)
-    return opened
 
 
 def fire(
@@ -226,7 +238,9 @@ def share_beyond(
     """
     # Bins were chosen for numbers in half precision.
     rounded = values.astype(np.float16).astype(np.float64)
-    own = np.clip(np.searchsorted(edges, rounded, side="right") - 1, 0, bins.shape[1] - 1)
+    # A bin has its lower border if positive, its upper border if negative.
+    sides = [np.searchsorted(edges, rounded, side=side) for side in ("left", "right")]
+    own = np.clip(np.where(rounded < 0, *sides) - 1, 0, bins.shape[1] - 1)
     upto = np.cumsum(bins, axis=1)
     unit = np.arange(len(values))
     if is_low:

@@ -58,6 +58,17 @@ def find_store(name: str | Path) -> Path:
     """
     if isinstance(name, Path) or (Path(name) / FILE).is_file():
         return Path(name)
+    return find_known_store(name)
+
+
+def find_known_store(name: str) -> Path:
+    """The folder of a model's store, among those of the user and those that come with the package.
+
+    Servers use this: what a page sends is never a path.
+
+    Raises:
+        FileNotFoundError: if there is none; names the stores that there are.
+    """
     known = known_stores()
     folder = store_folder(name).name
     if folder in known:

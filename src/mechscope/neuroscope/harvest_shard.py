@@ -59,7 +59,7 @@ class _SiteHarvest:
     def __init__(
         self, site: Site, settings: HarvestSettings, device: torch.device, workspace: Workspace
     ) -> None:
-        self.signed = site.signed
+        self.name, self.signed = site.name, site.signed
         self.tally = Tally(site.units, device, workspace, lowest=site.signed)
         self.top = ContextFinder(site.units, settings, settings.top, 1, one_sided=not site.signed)
         self.low = (
@@ -80,6 +80,13 @@ class _SiteHarvest:
     def state(self) -> SiteState:
         self.settle(last=True)
         tally = self.tally
+        if wrong := (~tally.sums.isfinite().all(0)).nonzero().flatten().tolist():
+            more = f" (and of {len(wrong) - 1:,} more)" if wrong[1:] else ""
+            raise ValueError(
+                f"{self.name}: the activation of unit {wrong[0]}{more} is not a finite number at some token (NaN, or "
+                "too large), so statistics would mean nothing. Check the model's weights and its data type (float16 "
+                "overflows)."
+            )
         return SiteState(
             tokens=tally.tokens,
             left_out=tally.left_out,
@@ -112,7 +119,8 @@ def harvest_shard(
         tokens_read: is told, after every batch, how many tokens it had.
 
     Raises:
-        ValueError: for a model without a tokenizer, settings without limits, or more sequences than a shard can have.
+        ValueError: for a model without a tokenizer, settings without limits, more sequences than a shard can have, or
+            activations that are not finite.
     """
     reader, cutter = SiteReader(model, sites, settings), Cutter(model, settings)
     device, workspace = torch.device(model.cfg.device or "cpu"), Workspace()

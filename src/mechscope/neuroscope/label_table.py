@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechscope.arguments import one_line
-from mechscope.neuroscope.connections import FILE, can_write
+from mechscope.neuroscope.connections import FILE, WAIT, can_write
 from mechscope.neuroscope.folders import READY, store_folder
 from mechscope.neuroscope.full_text import match_expression
 from mechscope.neuroscope.label_file import reading_labels, writing_labels
 from mechscope.neuroscope.units import UnitAddress
 from mechscope.storage.files import replacing_folder
+from mechscope.storage.folder_lock import hold_folder
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.store import NeuroscopeStore
 
+COPYING = ".copying.lock"
+"""The lock in the user's folder while a store is copied to it."""
 _COLUMNS = "labels.id, site, unit, labels.label, rule_kind, labels.rule, scores, created"
 
 
@@ -149,9 +152,11 @@ class LabelTable:
         folder = self._store.folder
         if READY in folder.parents or not can_write(folder):
             own = store_folder(self._store.model)
-            if not (own / FILE).exists():
-                with replacing_folder(own) as new:
-                    shutil.copytree(folder, new, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            # Two first labels at once: the second copy would replace the first one with its label.
+            with hold_folder(own.parent, wait=WAIT, name=COPYING):
+                if not (own / FILE).exists():
+                    with replacing_folder(own) as new:
+                        shutil.copytree(folder, new, dirs_exist_ok=True, copy_function=shutil.copyfile)
             self._store.move_to(own)
             folder = own
         return folder

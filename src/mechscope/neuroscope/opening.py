@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechscope.checkpoints.weights_checksum import checksum_of_files
-from mechscope.dictionaries.bundled_folders import BUNDLED, bundled_dictionary_names
+from mechscope.dictionaries.bundled_folders import BUNDLED
 from mechscope.dictionaries.sources.models import model_checksum, open_model
 from mechscope.model.devices import pick_device
 from mechscope.model.special_tokens import text_ids
 from mechscope.neuroscope.plan import HarvestPlan
-from mechscope.neuroscope.sites import Site, find_sites
+from mechscope.neuroscope.sites import Site, find_sites, needs_no_file
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.store import NeuroscopeStore
@@ -123,7 +123,8 @@ def site_inputs(sources: Sequence[str]) -> tuple[str, ...]:
 
 def _checksum(source: str) -> str:
     directions, _, _ = source.rpartition("@")
-    path = BUNDLED / source if source in bundled_dictionary_names() else Path(directions or source)
+    # Neurons and heads have no folder there.
+    path = BUNDLED / source if needs_no_file(source) else Path(directions or source)
     if path.is_file():
         return checksum_of_files([path])
     return (

@@ -40,6 +40,7 @@ from mechscope.neuroscope.similarity import most_similar
 from mechscope.neuroscope.sites import Site, located_source
 from mechscope.neuroscope.state import HarvestState
 from mechscope.neuroscope.unit_contexts import SampleContexts, extreme_contexts
+from mechscope.neuroscope.whole_characters import whole_characters
 from mechscope.neuroscope.writing import check_destination, write_contents
 
 if TYPE_CHECKING:
@@ -209,8 +210,11 @@ class _Publication:
             for place, number in enumerate(self.sample.ids)
         }
         documents = dict(zip(self.state.sequences.ids.tolist(), self.state.sequences.documents, strict=True))
+        tokenizer, vocabulary = self.opened.model.tokenizer, vocabulary_texts(self.opened.model)
         for number, tokens in self.tokens.items():
-            yield StoredSequence(number, documents[number], tokens.numpy(), counted.get(number))
+            ids = tokens.tolist()
+            text = "".join(whole_characters(tokenizer, ids, [vocabulary[token] for token in ids]))
+            yield StoredSequence(number, documents[number], tokens.numpy(), counted.get(number), text)
 
     def co_activation(self) -> Iterator[CoActivation]:
         """The units that are active together; read when all sites have been."""

@@ -15,6 +15,7 @@ from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.store_reading import Snapshot
 from mechscope.neuroscope.unit_text import shown_token
 from mechscope.neuroscope.units import UnitAddress, as_names
+from mechscope.neuroscope.whole_characters import BROKEN
 
 MOST_SEQUENCES = 200
 """A search in texts looks at the contexts in so many sequences, those that fit best."""
@@ -124,6 +125,9 @@ def find_by_statistic(
 def find_by_text(store: NeuroscopeStore, words: str, limit: int = 20) -> tuple[TextUnit, ...]:
     """The units with the most top or lowest contexts that have all these words where they are shown.
 
+    Words with other letters than a to z may have characters that are divided between tokens. Where the text that is
+    shown has such characters, it is enough if the whole sequence has the words.
+
     Args:
         words: words in any order; text in double quotes is a phrase, and the last word may be the start of one.
         limit: how many units at most.
@@ -151,7 +155,8 @@ def find_by_text(store: NeuroscopeStore, words: str, limit: int = 20) -> tuple[T
                 ].tolist()
                 texts = snapshot.texts(window)
                 text = "".join(texts[token] for token in window)
-                known[place] = text if matches(wanted, text) else None
+                unsure = BROKEN in text and not words.isascii()
+                known[place] = text if unsure or matches(wanted, text) else None
             if (text := known[place]) is not None:
                 numbers[unit] += 1
                 examples.setdefault(unit, text)

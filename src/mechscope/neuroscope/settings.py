@@ -36,7 +36,8 @@ class HarvestSettings(Settings):
     after: Annotated[int, Range(least=0, most=1000)] = 8
     """How many activations are kept after that token."""
     same: Annotated[int, Range(least=1, most=1000)] = 8
-    """Two contexts are duplicates if their last so many tokens, up to the one that they were chosen for, are equal."""
+    """Two contexts are duplicates if their last so many tokens, up to the one that they were chosen for, are equal. Of
+    duplicates, the strongest is kept; documents of the others have no context, since each offers only its strongest."""
     batch_tokens: PositiveInt = 8192
     """How many tokens the model reads at once, padding included; at least one sequence."""
     threads: Annotated[int, Range(least=1, most=1024)] = 1

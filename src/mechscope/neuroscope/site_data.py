@@ -157,6 +157,7 @@ def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
     Raises:
         FileNotFoundError: if there is no store, and it is not the folder of those that come with mechscope.
         SchemaError, NothingPublishedError: for a store that cannot be read.
+        ValueError: for a store whose files would be written outside of the site.
     """
     if folder != READY and not _lines(folder):
         raise FileNotFoundError(
@@ -195,7 +196,18 @@ def _lines(folder: Path) -> dict[Path, StoreLine]:
         if file.is_file():
             with NeuroscopeStore.open(file.parent) as store:
                 lines[file.parent] = store_line(store)
+            _check_places(lines[file.parent])
     return lines
+
+
+def _check_places(line: StoreLine) -> None:
+    """Check that no name in a store, which may come from somebody else, leads out of the folder of a site."""
+    for name in (line.model, *(site.name for site in line.sites)):
+        if ".." in re.split(r"[/\\]", name):
+            raise ValueError(
+                f"the store of {line.model} cannot be part of a site, because {name!r} would be written outside of it: "
+                "harvest with a model's name, or its path from the root (/)."
+            )
 
 
 def _stores_file(folder: Path) -> bytes:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mechscope.model.hook_points import hook_scope
 from mechscope.model.massive_activations import is_massive
+from mechscope.model.transformer import HookedTransformer
 from mechscope.neuroscope.sequences import Batch
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class SiteReader:
     """Reads sites of a model.
 
     A token counts at a site unless it is padding or attention rests there (`leave_out_sinks`): it is at the first
-    position, it is a special token, or its activation is massive in the residual stream that the site's block or an
-    earlier one reads.
+    position, it is a special token, or its activation is massive in the residual stream that the site, its block or an
+    earlier one reads. (The stream after the last block is read by no block, and has no limit.)
 
     Args:
         settings: `leave_out_sinks` needs `massive_limits`, one per block.
@@ -55,7 +56,11 @@ class SiteReader:
         """
         current = _Pass(self.sites, self.counting(batch), self.limits, receive)
         hooks = {name: current.keep for site in self.sites for name in site.hooks}
-        starts = {_start_of(block): current.start_block for block in range(self.model.cfg.n_layers)}
+        starts = {
+            name: current.start_block
+            for block in range(self.model.cfg.n_layers)
+            for name in _starts_of(self.model, block)
+        }
         tokens = batch.tokens.to(self.model.cfg.device)
         # Not stop_at_layer, because encoders have none, and because it would finish the block.
         with torch.inference_mode(), _listening(self.model, starts, hooks), suppress(_AllSitesRead):
@@ -87,7 +92,8 @@ class _Pass:
         self.kept: dict[str, Tensor] = {}
 
     def start_block(self, activation: Tensor, hook: Any) -> None:
-        limit = self.limits[int(hook.name.split(".")[1])]
+        number = int(hook.name.split(".")[1]) + hook.name.endswith("resid_post")
+        limit = self.limits[number]
         if limit is not None:
             # A token stays left out in later blocks, even if the vector is a little shorter there.
             self.counts = self.counts & ~is_massive(activation, limit)
@@ -104,9 +110,18 @@ class _Pass:
             raise _AllSitesRead
 
 
-def _start_of(block: int) -> str:
-    """The residual stream that a block reads."""
-    return f"blocks.{block}.hook_resid_pre"
+def _starts_of(model: AnyModel, block: int) -> list[str]:
+    """The hook points with the residual stream that a block reads.
+
+    In a decoder the end of the block before is one too: a site may read the stream at either, and the same tokens must
+    be left out there. An encoder normalizes the stream in between.
+    """
+    own = f"blocks.{block}.hook_resid_pre"
+    return (
+        [f"blocks.{block - 1}.hook_resid_post", own]
+        if block and isinstance(model, HookedTransformer)
+        else [own]
+    )
 
 
 @contextmanager

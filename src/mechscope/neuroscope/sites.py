@@ -116,7 +116,7 @@ def located_source(source: str) -> str:
     >>> located_source("mlp0")
     'mlp0'
     """
-    if _NEURONS.fullmatch(source) or _HEADS.fullmatch(source) or source in bundled_dictionary_names():
+    if needs_no_file(source):
         return source
     path, at, hook = source.rpartition("@") if "@" in source else (source, "", "")
     return f"{Path(path).resolve()}{at}{hook}" if Path(path).exists() else source
@@ -133,6 +133,15 @@ def known_sites(model: AnyModel) -> list[str]:
     neurons = [] if model.cfg.attn_only else [f"mlp{block}" for block in blocks]
     heads = [f"attn{block}.{statistic}" for block in blocks for statistic in STATISTICS]
     return [*neurons, *heads, *_dictionaries_of(model.cfg.model_name)]
+
+
+def needs_no_file(name: str) -> bool:
+    """Whether a name is that of neurons, of heads or of a bundled dictionary, even if a file or folder has it too.
+
+    >>> needs_no_file("mlp0"), needs_no_file("attn.entropy"), needs_no_file("mine")
+    (True, True, False)
+    """
+    return bool(_NEURONS.fullmatch(name) or _HEADS.fullmatch(name)) or name in bundled_dictionary_names()
 
 
 def _dictionaries_of(model_name: str | None) -> list[str]:
@@ -154,15 +163,22 @@ def _sites(model: AnyModel, name: str) -> list[Site]:
     if (match := _HEADS.fullmatch(name)) is not None:
         return [Heads(model, block, match[2]) for block in _blocks(model, name, match[1])]
     path, _, hook = name.rpartition("@")
-    if path:
-        return [Directions(model, Path(path), hook)]
-    if name in bundled_dictionary_names() or Path(name).exists():
-        if name.endswith(".safetensors"):
-            raise ValueError(
-                f"{name} has no hook point: to read directions, write FILE@HOOK, as in "
-                f"{Path(name).name}@blocks.0.hook_resid_post. A dictionary is a folder."
-            )
+    if needs_no_file(name):
         return [Latents(model, name)]
+    if not path and name.endswith(".safetensors") and Path(name).exists():
+        raise ValueError(
+            f"{name} has no hook point: to read directions, write FILE@HOOK, as in "
+            f"{Path(name).name}@blocks.0.hook_resid_post. A dictionary is a folder."
+        )
+    if path or Path(name).exists():
+        site = Directions(model, Path(path), hook) if path else Latents(model, name)
+        if needs_no_file(site.name):
+            # Pages would take its units for those of the other site.
+            raise ValueError(
+                f"{name} would be a site called {site.name!r}, but this is the name of units that mechscope knows "
+                "itself. Give the file or folder another name."
+            )
+        return [site]
     if "," in name:
         raise KeyError(f"{_called(model)} has no site {name!r}. Give several names with spaces between them.")
     if "/" in name or "\\" in name:

@@ -22,7 +22,12 @@ def changes_of(site: Site) -> tuple[Change, ...]:
         return ("zero", "multiply")
     if isinstance(site, Neurons | Directions):
         return ("zero", "add")
-    if isinstance(site, Latents) and not site.dictionary.cfg.transcodes:
+    # What a latent writes has no fixed length if the dictionary normalizes each vector.
+    if (
+        isinstance(site, Latents)
+        and not site.dictionary.cfg.transcodes
+        and site.dictionary.cfg.normalize == "none"
+    ):
         return ("zero", "add")
     return ()
 

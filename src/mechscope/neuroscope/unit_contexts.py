@@ -84,10 +84,10 @@ class SampleContexts:
             some = values[:, start : start + UNITS_AT_ONCE].T.contiguous()
             ordered, order = some.sort(dim=1, stable=True)
             for offset in range(len(some)):
-                unit, used = start + offset, set[int]()
+                unit = start + offset
                 yield [
-                    *self._at_quantiles(unit, ordered[offset].numpy(), order[offset].numpy(), used),
-                    *self._at_random(unit, used),
+                    *self._at_quantiles(unit, ordered[offset].numpy(), order[offset].numpy()),
+                    *self._at_random(unit),
                 ]
 
     def _at_quantiles(
@@ -95,13 +95,12 @@ class SampleContexts:
         unit: int,
         ordered: Float[np.ndarray, " rank"],
         order: Int[np.ndarray, " rank"],
-        used: set[int],
     ) -> Iterator[StoredContext]:
         lowest = 0 if self.read.site.signed else int(np.searchsorted(ordered, 0.0, side="right"))
         number = len(ordered) - lowest
         if not number:
             return
-        shown = set[int]()
+        shown, used = set[int](), set[int]()
         for share in DECILES:
             rank = self._free_rank(lowest + round(share * (number - 1)), lowest, order, used)
             if rank in shown:  # a unit that is above 0 at fewer than nine tokens
@@ -121,9 +120,11 @@ class SampleContexts:
                         return near
         return rank
 
-    def _at_random(self, unit: int, used: set[int]) -> Iterator[StoredContext]:
+    def _at_random(self, unit: int) -> Iterator[StoredContext]:
         draw = np.random.default_rng([self.settings.seed, self.number, unit])
-        found = 0
+        # Documents of quantile contexts may come again: these are documents in which the unit fires, and without them
+        # random contexts would show it more seldom than it does.
+        used, found = set[int](), 0
         if not len(self.rows):
             return
         # Each place once, in the order of the draw.

@@ -104,7 +104,8 @@ class Histogram:
     edges: tuple[float, ...]
     """The borders of the bins, ascending; one more than there are bins."""
     counts: tuple[int, ...]
-    """The number of activations from each edge up to, but not including, the next."""
+    """The number of activations between each edge and the next. An activation on an edge is in the bin that is farther
+    from 0."""
 
     def __repr__(self) -> str:
         low, high = self.edges[0], self.edges[-1]

@@ -41,12 +41,12 @@ function shareBeyond({ edges, counts }, { maximum, minimum }, unit, value, isLow
   return total ? sum(isLow ? bins.slice(0, own + 1) : bins.slice(own)) / total : 0;
 }
 
-/** The bin in which a number lies: the last one whose lower edge is not above it. */
+/** The bin in which a number lies. A bin has its lower border if positive, its upper border if negative. */
 function binOf(edges, value) {
   let [low, high] = [0, edges.length - 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (edges[middle] <= value) low = middle;
+    if (value < 0 ? edges[middle] < value : edges[middle] <= value) low = middle;
     else high = middle;
   }
   return low;

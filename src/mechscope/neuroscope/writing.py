@@ -161,7 +161,9 @@ def _write_sequences(
                 counted,
             ),
         )
-        text = "".join(vocabulary[token] for token in sequence.tokens.tolist())
+        text = sequence.text
+        if text is None:
+            text = "".join(vocabulary[token] for token in sequence.tokens.tolist())
         connection.execute("INSERT INTO sequence_text (rowid, text) VALUES (?, ?)", (sequence.id, text))
 
 

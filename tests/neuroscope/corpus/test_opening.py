@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 import tracemalloc
 from collections.abc import Iterator
@@ -224,3 +225,24 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytes
         return found
 
     assert peak(2_000) < 1.3 * peak(500)
+
+
+def test_half_of_a_surrogate_pair_is_no_text(tmp_path: Path) -> None:
+    # JSON can write it, but tokenizers refuse it, which would end a harvest in the middle.
+    file = tmp_path / "posts.jsonl"
+    file.write_text('{"text": "one \\ud800 two"}\n{"text": "whole \\ud83d\\ude00"}\n')
+    documents, reports = read(file)
+    assert [document.text for document in documents] == ["whole \U0001f600"]
+    assert len(reports) == 1
+    assert "line 1 has half of a surrogate pair ('\\ud800')" in reports[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, names are text")
+def test_names_that_are_no_text_can_be_stored(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / os.fsdecode(b"na\xefve.txt")).write_text("a text")
+    documents, _ = read(folder)
+    assert documents == [Document("na?ve.txt", "a text")]
+    # A database takes only text, and would refuse the whole harvest when it is published.
+    assert open_corpus(str(folder)).description.encode().endswith(b"caf?")

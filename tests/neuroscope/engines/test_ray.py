@@ -202,6 +202,8 @@ def test_paths_are_absolute_for_workers_elsewhere(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ways.safetensors").touch()
     (tmp_path / "model").mkdir()
+    # Even if a folder has its name: a site that needs no file keeps it.
+    (tmp_path / "mlp0").mkdir()
     sites = ("mlp0", "ways.safetensors@blocks.0.hook_resid_post")
     moved = located(plan.__class__(**{**vars(plan), "model": "model", "sites": sites}))
     assert moved.model == str(tmp_path / "model")

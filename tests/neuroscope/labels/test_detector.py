@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from mechscope.neuroscope.labels.detector import aucs, detect
+from mechscope.neuroscope.labels.detector import aucs, detect, share_interval
 from mechscope.neuroscope.labels.null import compare_with_null, similar_units
 
 DOCUMENT = np.repeat(np.arange(10), 20)
@@ -22,8 +23,9 @@ def test_the_numbers_of_a_case_that_can_be_counted():
     assert (found.precision.value, found.recall.value) == (0.75, 0.75)
     assert found.auc.value == pytest.approx((0.75 + 15 / 16) / 2)
     assert found.near_auc is not None and found.near_auc.value == pytest.approx((0.75 + 0.5) / 2)
-    # All documents are the same, so redrawing them changes nothing.
-    assert (found.precision.low, found.precision.high) == (0.75, 0.75)
+    # All documents are the same, so redrawing them changes nothing: 30 of 40 tokens are worth 40 independent ones.
+    exact = binomtest(30, 40).proportion_ci(method="exact")
+    assert (found.precision.low, found.precision.high) == pytest.approx((exact.low, exact.high))
 
 
 def test_intervals_are_as_wide_as_documents_differ():
@@ -39,6 +41,36 @@ def test_intervals_are_as_wide_as_documents_differ():
     assert found.auc.low == pytest.approx(0.2, abs=0.11) and found.auc.high == pytest.approx(0.8, abs=0.11)
     wider = detect(scores, fires, none, DOCUMENT, (0, 1, 2)).auc
     assert wider.low <= found.auc.low and wider.high >= found.auc.high
+
+
+def test_a_rule_that_is_always_right_is_not_certain():
+    fires = np.zeros(200, bool)
+    fires[:100:20] = fires[1:100:20] = True  # ten tokens of five documents
+    found = detect(fires.astype(float), fires, np.zeros(200, bool), DOCUMENT, (0, 1))
+    # They prove no more than five independent tokens, because those of a document may depend on each other.
+    exact = binomtest(5, 5).proportion_ci(method="exact")
+    for share in (found.precision, found.recall):
+        assert (share.value, share.high) == (1.0, 1.0)
+        assert share.low == pytest.approx(exact.low)
+    never = detect(1.0 - fires, fires, np.zeros(200, bool), DOCUMENT, (0,))
+    assert (never.recall.value, never.recall.low) == (0.0, 0.0)
+    assert never.recall.high == pytest.approx(1 - exact.low)
+
+
+def test_intervals_of_shares_contain_the_truth_as_often_as_they_say():
+    draw = np.random.default_rng(0)
+    contained, percentiles = 0, 0
+    for _ in range(200):
+        # Six documents of one to eight tokens, which differ in how often the rule is right: 0.9 on average.
+        sizes, right = draw.integers(1, 9, 6), draw.beta(0.9 * 4, 0.1 * 4, 6)
+        yes = draw.binomial(sizes, right)
+        again = draw.integers(0, 6, (400, 6))
+        shares = yes[again].sum(1) / sizes[again].sum(1)
+        low, high = share_interval(yes.sum() / sizes.sum(), sizes.sum(), 6, shares.var())
+        contained += low <= 0.9 <= high
+        percentiles += np.quantile(shares, 0.025) <= 0.9 <= np.quantile(shares, 0.975)
+    assert contained >= 0.93 * 200
+    assert percentiles < 0.85 * 200, "the percentiles of the bootstrap alone would do"
 
 
 def test_many_different_scores():

@@ -41,6 +41,7 @@ def test_words_are_whole_and_in_any_case():
     assert matched(Words(("os", "->"), "last"), tokens) == [3, 6]
     assert matched(Words(("import",), "first"), ("im", "port", " x")) == [0]
     assert matched(Words(("OS",), "next"), (" os", " x")) == [1]
+    assert matched(Words(("_name", "is_")), (" _name", " my_name", " is_", " is_x")) == [0, 2]
     assert rule_of("words, first token", "import, from") == Words(("import", "from"), "first")
 
 
@@ -69,6 +70,9 @@ def test_a_regular_expression_that_goes_astray_is_stopped():
         (lambda: Regex(""), "is empty"),
         (lambda: Words(()), "at least one word"),
         (lambda: Words((" ",)), "no empty ones"),
+        # A store would read these two back as other words.
+        (lambda: Words(("a,b",)), "no comma in it and no space at its ends, as 'a,b' has"),
+        (lambda: Words((" a",)), "as ' a' has: use a regular expression"),
         (lambda: Words("cat"), r"must be several, such as \('cat',\), and not one text"),
         (lambda: TokenPatterns(((None,),)), "at least one token"),
         (lambda: TokenPatterns((" the",)), "must be runs of tokens, such as"),
@@ -100,12 +104,20 @@ def test_a_python_function_sees_the_text_around_a_token(tmp_path):
         "def score(before, token, after):\n    return len(before) - 1.5\n"
         "def wrong(before, token, after):\n    return token\n"
         "def broken(before, token, after):\n    return 1 / 0\n"
+        "def ends(before, token, after):\n    raise SystemExit(0)\n"
+        "def huge(before, token, after):\n    return 10**400\n"
+        "def nothing(before, token, after):\n    pass\n"
+        "def unknown(before, token, after):\n    return float('nan')\n"
     )
     assert matched(load_predicate(f"{path}:second"), ("a", "b", "c")) == [1]
     assert matched(load_predicate(f"{path}:score"), ("a", "b", "c")) == [2]
     for name, words in (
         ("wrong", "returned 'a'"),
         ("broken", "mine.py:broken at the token 'a'.*ZeroDivisionError"),
+        ("ends", "mine.py:ends at the token 'a'.*raised SystemExit"),
+        ("huge", "must return True, False or a number"),
+        ("nothing", "returned None"),
+        ("unknown", "returned nan"),
     ):
         with pytest.raises(ValueError, match=words):
             load_predicate(f"{path}:{name}").scores([("a",)])
@@ -115,6 +127,9 @@ def test_a_python_function_sees_the_text_around_a_token(tmp_path):
         load_predicate(f"{tmp_path}/none.py:f")
     with pytest.raises(ValueError, match="write FILE:FUNCTION"):
         load_predicate("mine.py")
+    path.write_text("import sys\nsys.exit()")
+    with pytest.raises(ValueError, match="cannot be run: SystemExit"):
+        load_predicate(f"{path}:second")
     path.write_text("import nothing_of_this_name")
     with pytest.raises(ValueError, match="cannot be run: ModuleNotFoundError"):
         load_predicate(f"{path}:second")

@@ -39,7 +39,8 @@ def test_a_unit_that_does_what_the_rule_says_scores_one_and_others_do_not(store)
     found = Scorer(store).score(f"mlp0/{planted.PLANTED}", CAT)
     assert found["verdict"] == "holds"
     assert [found[name] for name in ("AUC", "precision", "recall")] == [1, 1, 1]
-    assert found["intervals"]["precision"] == [1, 1]
+    # All of about fifty documents: not certain, but nearly.
+    assert found["intervals"]["precision"] == [pytest.approx(0.93, abs=0.01), 1]
     assert found["null"]["kind"] == "other units" and found["null"]["draws"] >= 50
     assert found["null"]["median_auc"] == pytest.approx(0.5, abs=0.02)
     assert found["null"]["p"] == pytest.approx(found["null"]["resolution"])
@@ -148,16 +149,11 @@ def test_passages_that_the_page_shows_are_left_out_wherever_they_are_repeated():
     assert held.documents == ("2", "3") and held.of(7).tolist() == list(range(4, 12))
     assert held.counted.tolist() == [True] * 6 + [False, True]
     assert held.document.tolist() == [0] * 4 + [1] * 4
-    assert read.held_out([shown], same=2).counted.tolist() == [
-        True,
-        True,
-        True,
-        False,
-        True,
-        True,
-        False,
-        True,
-    ]
+    two = [True, True, True, False, True, True, False, True]
+    assert read.held_out([shown], same=2).counted.tolist() == two
+    # A page that shows only one token before the focus cannot say more than that the last two are the same.
+    short = Context("top", 1.0, "1", ("b", "c"), (0.0,) * 2, 1)
+    assert read.held_out([short], same=3).counted.tolist() == two
 
 
 def test_more_text_is_read_if_the_unit_fires_too_seldom(store, monkeypatch):

@@ -29,6 +29,8 @@ def around(value: float, width: float = 0.05) -> Estimate:
         (0.8, 0.8, 0.2, 0.05, "does not hold", "no better than chance: other units"),
         (0.6, 0.6, 0.01, 0.05, "holds in part", "finds 60%"),
         (0.9, 0.2, 0.01, 0.05, "holds in part", "misses most"),
+        (0.9, 0.06, 0.01, 0.7, "cannot tell", "so few cases that an interval reaches below 0.25"),
+        (0.6, 0.6, 0.01, 0.4, "cannot tell", "reaches below 0.25"),
         (0.2, 0.9, 0.01, 0.05, "holds in part", "too broad"),
         (0.05, 0.9, 0.01, 0.05, "does not hold", "has something to do with the unit"),
         (0.9, 0.04, 0.05, 0.05, "does not hold", "p = 0.05"),

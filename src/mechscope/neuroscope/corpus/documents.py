@@ -31,13 +31,23 @@ def cut_into_documents(
     Document(name='poem, part 3', text='A third one.')
 
     Args:
-        name: the name of the text. Documents after the first one get a number.
+        name: the name of the text, made `readable`. Documents after the first one get a number.
         text: the text, or its chunks one after another. Where it is chunked makes no difference.
         at_most: the most characters of a document.
     """
+    name = readable(name)
     for part, piece in enumerate(_pieces((text,) if isinstance(text, str) else text, at_most), start=1):
         if piece.strip():
             yield Document(name if part == 1 else f"{name}, part {part}", piece)
+
+
+def readable(name: str) -> str:
+    """A file's name as text that can be stored: it may have bytes that are no text, which become question marks.
+
+    >>> readable("caf\\udce9.txt")
+    'caf?.txt'
+    """
+    return name.encode(errors="replace").decode()
 
 
 def _pieces(chunks: Iterable[str], at_most: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from mechscope.dictionaries.sources.texts import ENDINGS
 from mechscope.near_names import did_you_mean
 from mechscope.neuroscope.corpus.compressed import COMPRESSED, suffix_of_content, why_unreadable
 from mechscope.neuroscope.corpus.data_sets import data_set_texts, is_hub_name, is_saved_data_set
-from mechscope.neuroscope.corpus.documents import Document, cut_into_documents
+from mechscope.neuroscope.corpus.documents import Document, cut_into_documents, readable
 from mechscope.neuroscope.corpus.json_lines import JSON_LINES, JsonLines
 from mechscope.neuroscope.corpus.named_texts import NAMED_CORPORA, describe_named, named_texts
 from mechscope.neuroscope.corpus.text_files import files_below, text_chunks
@@ -37,7 +37,9 @@ class Corpus:
     @property
     def description(self) -> str:
         """What it is, in words, with what decides its contents as far as one can tell without reading it."""
-        return " and ".join(describe_named(name) if name in NAMED_CORPORA else name for name in self.names)
+        return " and ".join(
+            describe_named(name) if name in NAMED_CORPORA else readable(name) for name in self.names
+        )
 
     def documents(self, report: Report = log.warning) -> Iterator[Document]:
         """The documents, with a report of every file that is skipped.

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mechscope.neuroscope.label_table import StoredLabel
     from mechscope.neuroscope.store import NeuroscopeStore
 
-VERSION = 1
+VERSION = 2
 """The version of the scores; older ones count as out of date."""
 
 

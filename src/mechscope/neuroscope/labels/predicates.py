@@ -53,13 +53,15 @@ class Predicate(Rule):
         where = f"{self.text.split(' ')[0]} at the token {token!r} after {before[-40:]!r}"
         try:
             answer = self.function(before, token, after)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(f"{where} raised {type(error).__name__}: {error}.") from error
-        if not isinstance(answer, bool | int | float | np.bool_ | np.number) or not np.isfinite(
-            float(answer)
-        ):
-            raise ValueError(f"{where} returned {answer!r}: it must return True, False or a number.")
-        return float(answer)
+        try:
+            score = float(answer) if isinstance(answer, bool | int | float | np.bool_ | np.number) else np.nan
+        except (OverflowError, TypeError):
+            score = np.nan
+        if not np.isfinite(score):
+            raise ValueError(f"{where} returned {answer!r:.80}: it must return True, False or a number.")
+        return score
 
 
 def load_predicate(named: str) -> Predicate:
@@ -84,7 +86,7 @@ def load_predicate(named: str) -> Predicate:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{place} cannot be run: {type(error).__name__}: {error}.") from error
     functions = [each for each, value in vars(module).items() if callable(value)]
     if name not in functions:

@@ -18,6 +18,7 @@ from mechscope.neuroscope.corpus.named_texts import NAMED_CORPORA, describe_name
 from mechscope.neuroscope.labels.text_spans import Tokens
 from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.sequences import Cutter
+from mechscope.neuroscope.whole_characters import whole_characters
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.corpus.documents import Document
@@ -42,6 +43,8 @@ class Readings:
     values: Float[np.ndarray, "token column"]
     counted: Bool[np.ndarray, " token"]
     """False for attention sinks, and for text that the unit's page shows."""
+    spelled: tuple[Tokens, ...] = ()
+    """The same texts with whole characters (see `whole_characters`), for rules about text; empty if they are equal."""
 
     __repr__ = brief_repr
 
@@ -88,13 +91,18 @@ class Readings:
             documents=tuple(self.documents[number] for number in chosen),
             values=self.values[rows],
             counted=counted[rows],
+            spelled=tuple(self.spelled[number] for number in chosen) if self.spelled else (),
         )
 
     def _repeats(self, shown: Sequence[Context], same: int) -> Bool[np.ndarray, " token"]:
-        endings = {context.tokens[max(0, context.focus + 1 - same) : context.focus + 1] for context in shown}
+        # A harvest that keeps few activations before a token shows fewer tokens than `same`.
+        endings: dict[int, set[Tokens]] = {}
+        for context in shown:
+            ending = context.tokens[max(0, context.focus + 1 - same) : context.focus + 1]
+            endings.setdefault(len(ending), set()).add(ending)
         return np.array(
             [
-                tokens[max(0, place + 1 - same) : place + 1] in endings
+                any(tokens[max(0, place + 1 - size) : place + 1] in known for size, known in endings.items())
                 for tokens in self.texts
                 for place in range(len(tokens))
             ],
@@ -109,6 +117,7 @@ class Readings:
             self.units,
             np.concatenate([self.values, other.values]),
             np.concatenate([self.counted, other.counted]),
+            (self.spelled or self.texts) + (other.spelled or other.texts),
         )
 
 
@@ -135,12 +144,18 @@ def read_units(
     (wanted,) = [each for each in opened.sites if each.name == site]
     (read,) = read_sample(opened.model, [wanted], settings, sample)
     chosen = tuple(range(wanted.units) if units is None else units)
+    ids = [tokens.tolist() for tokens in sample.tokens]
+    texts = tuple(tuple(vocabulary[token] for token in tokens) for tokens in ids)
     return Readings(
-        tuple(tuple(vocabulary[token] for token in tokens.tolist()) for tokens in sample.tokens),
+        texts,
         sample.documents,
         chosen,
         (read.values if units is None else read.values[:, list(chosen)]).numpy(),
         read.counts.numpy(),
+        tuple(
+            whole_characters(opened.model.tokenizer, tokens, text)
+            for tokens, text in zip(ids, texts, strict=True)
+        ),
     )
 
 

@@ -51,6 +51,8 @@ class Rule(ABC):
     """How to read `text`."""
     text: str
     """The rule as it is stored."""
+    is_about_text: bool = True
+    """Whether it reads the text of a sequence, in which characters must be whole, and not tokens as pages show them."""
 
     @abstractmethod
     def scores(self, sequences: Sequence[Tokens]) -> list[Float[np.ndarray, " pos"]]:
@@ -85,6 +87,12 @@ class Words(Rule):
             raise ValueError(f"words must be several, such as ({self.words!r},), and not one text.")
         if not self.words or not all(word.strip() for word in self.words):
             raise ValueError("give at least one word, and no empty ones: --words import,from.")
+        for word in self.words:
+            # Stores keep words with commas between them.
+            if "," in word or word != word.strip():
+                raise ValueError(
+                    f"a word has no comma in it and no space at its ends, as {word!r} has: use a regular expression."
+                )
         _check_place(self.at)
 
     @property
@@ -157,6 +165,7 @@ class TokenPatterns(Rule):
     """Each is a run of tokens that ends at the token that matches; None stands for any token."""
 
     kind = "tokens"
+    is_about_text = False
 
     def __post_init__(self) -> None:
         if isinstance(self.patterns, str) or any(isinstance(each, str) for each in self.patterns):
@@ -210,6 +219,7 @@ class Like(Rule):
     """Where the examples come from."""
 
     kind = "like"
+    is_about_text = False
 
     def __post_init__(self) -> None:
         if not self.examples or not all(self.examples):
@@ -318,9 +328,9 @@ def _from_json(name: str, text: str) -> Rule:
 
 
 def _whole(word: str) -> str:
-    """A pattern for a word. It has a border only where the word ends in a letter: "->" has none."""
-    begin = r"(?<!\w)" if word[0].isalnum() else ""
-    end = r"(?!\w)" if word[-1].isalnum() else ""
+    """A pattern for a word. It has a border only where the word ends in a letter, a digit or _: "->" has none."""
+    begin = r"(?<!\w)" if re.match(r"\w", word[0]) else ""
+    end = r"(?!\w)" if re.match(r"\w", word[-1]) else ""
     return f"{begin}{re.escape(word)}{end}"
 
 

@@ -203,7 +203,8 @@ class Scorer:
 
 def _tests(read: Readings, unit: int, threshold: float, rule: Rule) -> tuple[_Test, _Test]:
     """What is scored, and what evidence comes from."""
-    scores = np.concatenate([*rule.scores(read.texts), np.zeros(0)])
+    texts = read.spelled if rule.is_about_text and read.spelled else read.texts
+    scores = np.concatenate([*rule.scores(texts), np.zeros(0)])
     is_shown = read.is_shown if len(scores) else np.zeros(0, bool)
     test = _Test(read, np.flatnonzero(read.counted & ~is_shown), unit, threshold, scores)
     shown = _Test(read, np.flatnonzero(read.counted & is_shown), unit, threshold, scores, test.firing_on)

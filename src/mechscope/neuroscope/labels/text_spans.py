@@ -71,12 +71,17 @@ def covered(tokens: Tokens, spans: Spans, at: At) -> Bool[np.ndarray, " pos"]:
     [True, True, False]
     >>> covered((" im", "port", " os"), [(1, 7)], "next").tolist()
     [False, False, True]
+    >>> covered(("caf", "é", "", "s"), [(0, 4)], "all").tolist()
+    [True, True, True, False]
     """
     found = np.zeros(len(tokens), bool)
     starts, ends = _borders(tokens)
     for start, end in spans:
         first = int(np.searchsorted(ends, start, side="right"))
         after = int(np.searchsorted(starts, end, side="left"))
+        # Tokens without text are the rest of a character that is divided between tokens.
+        while after < len(tokens) and not tokens[after]:
+            after += 1
         chosen = {
             "all": slice(first, after),
             "first": slice(first, first + 1),

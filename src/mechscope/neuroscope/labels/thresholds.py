@@ -2,7 +2,8 @@
 
 At a site where the sign does not matter, the threshold is a quarter of the unit's highest activation in the harvest. It
 is not 0, because a neuron behind a GELU is slightly above 0 at many tokens. At a site where the sign matters, such as
-the entropy of a head, it is the border of the bins above which at most a tenth of the activations lie.
+the entropy of a head, it is the activation above which a tenth of all activations lie, as far as the histogram tells:
+its bins are wide, and within one of them, activations are taken to be spread evenly.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mechscope.arguments import brief_repr
 from mechscope.neuroscope.fire import share_beyond
 
 if TYPE_CHECKING:
+    from mechscope.neuroscope.statistics import SiteStatistics
     from mechscope.neuroscope.store import NeuroscopeStore
 
 OF_MAXIMUM = 0.25
@@ -29,7 +31,8 @@ class Thresholds:
 
     values: Float[np.ndarray, " unit"]
     rates: Float[np.ndarray, " unit"]
-    """The share of the harvest's tokens at which a unit fires, rounded up to whole bins of its histogram."""
+    """The share of the harvest's tokens at which a unit fires; where the sign does not matter, rounded up to whole bins
+    of its histogram."""
 
     __repr__ = brief_repr
 
@@ -42,12 +45,28 @@ def thresholds_of(store: NeuroscopeStore, site: str) -> Thresholds:
     """
     statistics, (edges, bins) = store.statistics(site), store.histograms(site)
     if any(each.name == site and each.signed for each in store.sites()):
-        total = np.maximum(bins.sum(1, keepdims=True), 1)
-        above = np.cumsum(bins[:, ::-1], axis=1)[:, ::-1] / total
-        values = edges[:-1][np.minimum((above > HIGHEST_SHARE).sum(1), len(edges) - 2)]
-    else:
-        values = OF_MAXIMUM * np.maximum(statistics.maximum, 0)
+        values = _highest_tenth(edges, bins, statistics)
+        return Thresholds(values, np.where(bins.sum(1) > 0, HIGHEST_SHARE, 0.0))
+    values = OF_MAXIMUM * np.maximum(statistics.maximum, 0)
     return Thresholds(values, share_beyond(edges, bins, statistics, values))
+
+
+def _highest_tenth(
+    edges: Float[np.ndarray, " edge"], bins: Int[np.ndarray, "unit bin"], statistics: SiteStatistics
+) -> Float[np.ndarray, " unit"]:
+    """The activations above which a tenth of all activations lie, if they are spread evenly within each bin."""
+    total = np.maximum(bins.sum(1, keepdims=True), 1)
+    # The share above the lower border of each bin, and above the last bin.
+    above = np.pad(np.cumsum(bins[:, ::-1], axis=1)[:, ::-1] / total, ((0, 0), (0, 1)))
+    unit, own = np.arange(len(bins)), np.maximum((above > HIGHEST_SHARE).sum(1) - 1, 0)
+    low = np.maximum(edges[own], statistics.minimum)
+    high = np.minimum(edges[own + 1], statistics.maximum)
+    inside = above[unit, own] - above[unit, own + 1]
+    part = np.divide(
+        HIGHEST_SHARE - above[unit, own + 1], inside, out=np.zeros_like(inside), where=inside > 0
+    )
+    # A unit that is often at its maximum fires there.
+    return np.minimum(high - (high - low) * np.minimum(part, 1.0), np.nextafter(statistics.maximum, -np.inf))
 
 
 def rate_above(store: NeuroscopeStore, site: str, unit: int, threshold: float) -> float:

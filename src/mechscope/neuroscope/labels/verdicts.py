@@ -3,7 +3,8 @@
 | verdict | when |
 |---|---|
 | holds | precision and recall are at least 0.7, the lower ends of their intervals at least 0.5, and p ≤ 0.05 |
-| holds in part | p ≤ 0.05, and: precision ≥ 0.5 with recall ≥ 0.05, or recall ≥ 0.5 with precision ≥ 0.1 |
+| holds in part | p ≤ 0.05, and: precision ≥ 0.5 with recall ≥ 0.05, or recall ≥ 0.5 with precision ≥ 0.1; and the lower
+end of the interval of whichever is at least 0.5 is at least 0.25 |
 | does not hold | all other cases, and rules that match nothing or nearly everything |
 | cannot tell | the unit never or very often fires, or there is too little text for an answer |
 """
@@ -27,6 +28,10 @@ ALWAYS = 0.5
 NEARLY_ALL = 0.9
 """A rule that matches this share of tokens says nothing."""
 GOOD, SURE = 0.7, 0.5
+"""What holds has at least so much precision and recall, with intervals that do not reach lower than the second."""
+FAIR, FAIRLY_SURE = 0.5, 0.25
+"""The same for what holds in part, of one of the two numbers. A rule with two matches has a precision of 1 if the unit
+happens to fire at both."""
 CHANCE = 0.05
 
 
@@ -98,24 +103,28 @@ def verdict_on_numbers(found: Detection, null: Null) -> Verdict:
             f"{finds}, and {right}. That is no better than chance: {_compared(null)} (p = {null.p:.2g}).",
         )
     if min(precision.value, recall.value) >= GOOD:
-        if min(precision.low, recall.low) >= SURE:
-            return Verdict("holds", f"{finds}, and {right}.")
-        return Verdict(
-            "cannot tell",
-            f"{finds}, and {right}, but the intervals reach below {SURE}. Read more text.",
-        )
-    if min(precision.value, recall.value) >= 0.5:
-        return Verdict("holds in part", f"{finds}, and {right}.")
-    if precision.value >= 0.5 and recall.value >= 0.05:
-        return Verdict(
-            "holds in part", f"{finds}: it misses most. Where it matches, it is mostly right: {right}."
-        )
-    if recall.value >= 0.5 and precision.value >= 0.1:
-        return Verdict("holds in part", f"{finds}, but it is too broad: {right}.")
+        return _if_sure("holds", f"{finds}, and {right}", min(precision.low, recall.low), SURE)
+    if min(precision.value, recall.value) >= FAIR:
+        return _if_sure("holds in part", f"{finds}, and {right}", min(precision.low, recall.low), FAIRLY_SURE)
+    if precision.value >= FAIR and recall.value >= 0.05:
+        partly = f"{finds}: it misses most. Where it matches, it is mostly right: {right}"
+        return _if_sure("holds in part", partly, precision.low, FAIRLY_SURE)
+    if recall.value >= FAIR and precision.value >= 0.1:
+        return _if_sure("holds in part", f"{finds}, but it is too broad: {right}", recall.low, FAIRLY_SURE)
     return Verdict(
         "does not hold",
         f"{finds}, and {right}. It has something to do with the unit (AUC {found.auc.value:.2f}, p = {null.p:.2g}), "
         "but does not say what makes it fire.",
+    )
+
+
+def _if_sure(word: Word, because: str, low: float, sure: float) -> Verdict:
+    """A verdict, unless the lower end of an interval is too low, or not known."""
+    if low >= sure:
+        return Verdict(word, f"{because}.")
+    return Verdict(
+        "cannot tell",
+        f"{because}. But there are so few cases that an interval reaches below {sure}. Read more text.",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mechscope.neuroscope.endpoints import OpenStores
-from mechscope.neuroscope.fire import unusual_units
+from mechscope.neuroscope.fire import check_weights, unusual_units
 from mechscope.neuroscope.messages import SiteRequest
 from mechscope.neuroscope.opening import check_inputs
 from mechscope.neuroscope.sites import Site, find_sites
@@ -136,10 +136,16 @@ class UnitReadings:
         return model, site
 
     def _source(self, request: SiteRequest) -> str:
-        """Where the site's units come from: its name, or the path of a dictionary or of directions."""
-        with self.stores.get(request.model) as store:
-            sources = {site.name: site.source for site in store.sites()}
-        return sources.get(request.site, request.site)
+        """Where the site's units come from, as the store says: its name, or the path of a dictionary or of directions.
+
+        Only sites of the store are read: what a page sends is never a path. And only with the weights that were
+        harvested, because the page shows these activations beside those that are stored.
+        """
+        with self.stores.get(request.model) as store, store.reader.snapshot() as snapshot:
+            source, about = snapshot.site(request.site).source, snapshot.about
+        with refused_as(409):
+            check_weights(about)
+        return source
 
 
 def _check_unit(site: Site, unit: int) -> None:
