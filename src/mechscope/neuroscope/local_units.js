@@ -8,6 +8,7 @@ import { topTokens } from "./analysis.js";
 import { loadBundledModel } from "./bundled_model.js";
 import { Dictionary } from "./dictionary.js";
 import { hooksOf } from "./edits.js";
+import { tokensOf } from "./local_model.js";
 import { softmaxRows } from "./transformer.js";
 import { Tensor } from "./safetensors.js";
 
@@ -32,10 +33,8 @@ export class LocalUnits {
    * @throws {Error} says what the reader must change
    */
   async read(text) {
-    const ids = this.tokenizer.encode(text);
-    if (!ids.length) throw new Error("Type some text.");
-    const tokens = this.prependBos ? [this.tokenizer.bos, ...ids] : ids;
-    this.model.checkTokens(tokens);
+    if (!text) throw new Error("type some text.");
+    const tokens = tokensOf(this, text);
     const { logits, cache } = this.model.run(tokens, { record: (name) => this.reader.hooks.includes(name) });
     this.kept = { tokens, logits, cache };
     const values = this.reader.values(cache, tokens.length);
