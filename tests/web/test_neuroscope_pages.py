@@ -183,20 +183,97 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     link = page.get_by_role("link", name="Open this text under the microscope")
     assert "add_neuron" in link.get_attribute("href")
     page.fill("[data-part=text]", "")
-    assert page.inner_text("[data-part=live-problem]") == "Type some text."
+    assert page.inner_text("[data-part=live-problem]").startswith("Type some text. Until you change it,")
+    assert "unit-stale" in page.get_attribute("[data-part=live-words]", "class")
     page.fill("[data-part=text]", TEXT)
     # The next unit keeps the reader's text; so does the one that is most unusual here.
     page.get_by_role("link", name="Next", exact=True).focus()
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/2'")
     assert page.input_value("[data-part=text]") == TEXT
+    page.fill("[data-part=number]", "256")
+    page.keyboard.press("Enter")
+    assert page.inner_text("[data-part=number-problem]") == "Units of mlp0 have the numbers 0 to 255."
     page.fill("[data-part=number]", "255")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/255'")
     page.goto(page.url.partition("#")[0] + "#nothing")
     assert "not the address of a unit" in page.inner_text("[data-part=problem]")
+    assert page.inner_text("h1") == "nothing"
     page.goto(page.url.partition("#")[0] + "#other/mlp0/1")
     page.wait_for_selector("text=There are no units of other/mlp0 here. There are: mini-gelu-1l/mlp0,")
+
+
+def test_the_address_keeps_the_text_of_the_reader(
+    watched: WatchedPage, units: tuple[UnitReadings, str]
+) -> None:
+    page = watched.page
+    page.goto(f"{units[1]}neuroscope/")
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/attn0.entropy/2?text=a+%26+b%3F")
+    page.wait_for_selector("[data-part=effect] table")
+    assert page.input_value("[data-part=text]") == "a & b?"
+    assert page.inner_text("[data-part=live-words]").startswith("Its activation is between")
+    assert "shares its attention" in page.inner_text("[data-kind]:visible")
+    page.fill("[data-part=text]", "emoji 🎉 #1")
+    assert page.is_visible("[data-part=live-bytes]")
+    page.wait_for_function("() => location.hash.endsWith('?text=emoji+%F0%9F%8E%89+%231')")
+    page.reload()
+    page.wait_for_selector("[data-part=effect] table")
+    assert page.input_value("[data-part=text]") == "emoji 🎉 #1"
+    # Rows of weak texts show their pattern; a head may be reached by its number and the way back.
+    page.evaluate(f"() => {{ location.hash = '#{MODEL}/attn0.entropy/1'; }}")
+    page.wait_for_function("() => location.hash.startsWith('#mini-gelu-1l/attn0.entropy/1?text=emoji')")
+    page.go_back()
+    page.wait_for_function("() => document.querySelector('h1').textContent === 'attn0.entropy/2'")
+    assert page.input_value("[data-part=text]") == "emoji 🎉 #1"
+
+
+def test_the_home_keeps_what_the_reader_has_chosen(
+    watched: WatchedPage, units: tuple[UnitReadings, str]
+) -> None:
+    page, home = watched.page, f"{units[1]}neuroscope/"
+    count = page.locator("[data-part=count]")
+    page.goto(f"{home}{MODEL}/attn0.entropy/")  # the address of a site leads to the list of its units
+    page.wait_for_url(f"{home}index.html#{MODEL}/attn0.entropy")
+    page.wait_for_selector("[data-part=first] a")
+    assert page.inner_text("[data-part=first-heading]") == "All 4"
+    assert page.input_value("[data-part=x]") == "mean"
+    page.select_option("[data-part=y]", "maximum")
+    page.keyboard.press("Tab")
+    page.fill("[data-part=words]", " ")
+    page.get_by_role("button", name="Search").click()
+    assert count.inner_text() == "Type a word, a sign, or the number of a unit."
+    page.fill("[data-part=words]", "cat")
+    page.keyboard.press("Enter")
+    page.locator("[data-part=found] a").first.click()
+    page.wait_for_selector("[data-part=effect] table")
+    page.go_back()
+    page.wait_for_selector("[data-part=found] a")
+    assert (page.input_value("[data-part=words]"), page.input_value("[data-part=y]")) == ("cat", "maximum")
+    assert page.input_value("[data-part=site]") == "1"
+    page.fill("[data-part=words]", "999")
+    page.keyboard.press("Enter")
+    page.locator("[data-part=count]", has_text="Units of attn0.entropy have the numbers 0 to 3.").wait_for()
+    page.evaluate(f"() => {{ location.hash = '#{MODEL}/nothing'; }}")
+    page.locator("[data-part=problem]", has_text=f"There are no units of {MODEL}/nothing here.").wait_for()
+    page.fill("[data-part=words]", "mlp0/7")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{home}unit/index.html#{MODEL}/mlp0/7")
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_again(
+    browser: Any, units: tuple[UnitReadings, str]
+) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.route("**/model.safetensors", lambda route: route.abort())
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/mlp0/1")
+    page.wait_for_selector("[data-part=live-problem]:visible")
+    page.unroute("**/model.safetensors")
+    page.fill("[data-part=text]", TEXT)
+    page.wait_for_selector("[data-part=effect] table")
+    assert not page.is_visible("[data-part=live-problem]")
+    page.close()
 
 
 def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, browser: Any) -> None:
@@ -243,7 +320,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     found = watched.page.evaluate(
         """async () => {
           const names = ["unit_histogram.js", "unit_statistics.js", "unit_source.js", "unit_contexts.js"];
-          const [{ equalBars }, statistics, { parseAddress, whereItIs }, { windowOf }] =
+          const [{ equalBars }, statistics, { parseAddress, unitNamed, whereItIs }, { windowOf }] =
             await Promise.all(names.map((name) => import(`/static/${name}`)));
           const { axisTicks, interestingOrder, nextIn, onAxis } = statistics;
           const words = (...axis) => axisTicks(...axis).map(({ words }) => words);
@@ -255,6 +332,8 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
             order, next: [nextIn(order, 3), nextIn(order, 1)],
             axis: ["log", "signed", "linear"].map((axis) => onAxis(axis, 0)),
             ticks: [words("log", -3.5, 0), words("linear", -1, 1)],
+            named: ["7", "Neuron 7", "mlp0/7", "m/mlp0/7", "8", "mlp1/7", "the 7"]
+              .map((words) => unitNamed(words, { model: "m", sites: [{ name: "mlp0", units: 8 }] }, { name: "a", units: 8 })?.site),
             addresses: ["org/model/mlp0/17", "mlp0/17", "model/mlp0/x"].map(parseAddress),
             where: ["t", "CAT", "dog"].map((words) => whereItIs(page, words)),
             window: windowOf({ tokens: [..."abcdef"], values: [1, 2, 3, 4, 5, 6], focus: 1 }, 2),
@@ -266,6 +345,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     assert found["axis"] == pytest.approx([float("nan"), 0, 0], nan_ok=True)
     assert found["ticks"] == [["0.001", "0.01", "0.1", "1"], ["−1", "−0.5", "0", "0.5", "1"]]
     assert found["addresses"] == [{"model": "org/model", "site": "mlp0", "unit": 17}, None, None]
+    assert found["named"] == ["a", "a", "mlp0", "mlp0", None, None, None]
     assert [each["rank"] for each in found["where"]] == [1001, 1, 0]
     assert found["window"] == {"from": 0, "tokens": [*"abcd"], "values": [1, 2, 3, 4], "focus": 1}
 

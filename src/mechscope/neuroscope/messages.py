@@ -265,6 +265,8 @@ class Findings(Settings):
 
     found: tuple[Finding, ...]
     """The best first."""
+    more: bool = False
+    """Whether there are more than these."""
 
 
 def unit_answer(

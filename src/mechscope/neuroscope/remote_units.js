@@ -9,7 +9,7 @@ export class RemoteUnits {
   }
 
   constructor(model, site, { changes, beginning }) {
-    Object.assign(this, { model, site, changes, beginning });
+    Object.assign(this, { model, site, changes, beginning, isRemote: true });
   }
 
   async read(text, unit) {

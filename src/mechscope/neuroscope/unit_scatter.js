@@ -1,8 +1,7 @@
 // All units of a site as points over two statistics, so that odd ones stand out. The pointer, or the arrow keys along the
 // horizontal axis, read single points; a click or Enter opens the unit.
 
-import { formatted } from "./tokens.js";
-import { STATISTICS, axisTicks, onAxis } from "./unit_statistics.js";
+import { STATISTICS, axisTicks, onAxis, statisticInWords } from "./unit_statistics.js";
 
 const HEIGHT = 340;
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 14, 12, 46];
@@ -76,7 +75,7 @@ export class Scatter {
     const point = this.points[index];
     const omitted = this.omitted ? ` ${this.omitted} are not drawn: they have no such number on this axis.` : "";
     this.words.textContent = point
-      ? `${this.about(point.unit)} ${STATISTICS[this.x].name}: ${formatted(point.values[0])}; ${STATISTICS[this.y].name}: ${formatted(point.values[1])}.`
+      ? `${this.about(point.unit)} ${STATISTICS[this.x].name}: ${statisticInWords(this.x, point.values[0])}; ${STATISTICS[this.y].name}: ${statisticInWords(this.y, point.values[1])}.`
       : `Each point is a unit. Choose one to open it.${omitted}`;
     if (point || hadPoint) this.draw();
   }
@@ -106,14 +105,14 @@ export class Scatter {
     pen.fillStyle = colour("--soft");
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    for (const { at, words } of axisTicks(STATISTICS[this.y].axis, bottom, top)) {
+    for (const { at, words } of ticks(this.y, bottom, top)) {
       line(pen, LEFT, this.toY(at), width - RIGHT, this.toY(at));
       pen.fillText(words, LEFT - 6, this.toY(at));
     }
     pen.textAlign = "center";
     pen.textBaseline = "top";
     let free = -Infinity; // labels must not run into each other
-    for (const { at, words } of axisTicks(STATISTICS[this.x].axis, left, right)) {
+    for (const { at, words } of ticks(this.x, left, right)) {
       line(pen, this.toX(at), TOP, this.toX(at), HEIGHT - BOTTOM);
       const half = pen.measureText(words).width / 2;
       if (this.toX(at) - half < free) continue;
@@ -139,6 +138,12 @@ export class Scatter {
     pen.arc(this.toX(chosen.x), this.toY(chosen.y), radius + 4, 0, 2 * Math.PI);
     pen.stroke();
   }
+}
+
+/** Round numbers of a statistic's axis: shares as percentages, as everywhere on the page. */
+function ticks(name, low, high) {
+  const { axis, isShare } = STATISTICS[name];
+  return axisTicks(axis, low, high).map((tick) => (isShare ? { ...tick, words: statisticInWords(name, tick.value) } : tick));
 }
 
 function line(pen, x1, y1, x2, y2) {
