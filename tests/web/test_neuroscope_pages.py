@@ -261,9 +261,7 @@ def test_the_home_keeps_what_the_reader_has_chosen(
     page.wait_for_url(f"{home}unit/index.html#{MODEL}/mlp0/7")
 
 
-def test_a_model_that_cannot_be_loaded_is_tried_again(
-    browser: Any, units: tuple[UnitReadings, str]
-) -> None:
+def test_a_model_that_cannot_be_loaded_is_tried_again(browser: Any, units: tuple[UnitReadings, str]) -> None:
     page = browser.new_page()
     page.set_default_timeout(120_000)
     page.route("**/model.safetensors", lambda route: route.abort())
@@ -325,6 +323,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
           const { axisTicks, interestingOrder, nextIn, onAxis } = statistics;
           const words = (...axis) => axisTicks(...axis).map(({ words }) => words);
           const order = interestingOrder({ kurtosis: [1, null, 5, 5] });
+          const store = { model: "m", sites: [{ name: "mlp0", units: 8 }] };
           const page = { labels: [], contexts: [{ kind: "top", tokens: ["a ", "ca", "t"], focus: 2 }] };
           return {
             // The middle bin covers two bars and a half.
@@ -333,7 +332,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
             axis: ["log", "signed", "linear"].map((axis) => onAxis(axis, 0)),
             ticks: [words("log", -3.5, 0), words("linear", -1, 1)],
             named: ["7", "Neuron 7", "mlp0/7", "m/mlp0/7", "8", "mlp1/7", "the 7"]
-              .map((words) => unitNamed(words, { model: "m", sites: [{ name: "mlp0", units: 8 }] }, { name: "a", units: 8 })?.site),
+              .map((words) => unitNamed(words, store, { name: "a", units: 8 })?.site),
             addresses: ["org/model/mlp0/17", "mlp0/17", "model/mlp0/x"].map(parseAddress),
             where: ["t", "CAT", "dog"].map((words) => whereItIs(page, words)),
             window: windowOf({ tokens: [..."abcdef"], values: [1, 2, 3, 4, 5, 6], focus: 1 }, 2),
