@@ -60,6 +60,11 @@ export class LocalUnits {
     return { rows, divergence: Math.max(divergence, 0) };
   }
 
+  /** The text of tokens, without the parts of characters at its ends. */
+  textOf(tokens) {
+    return this.tokenizer.decode(tokens).replace(/^\ufffd+|\ufffd+$/g, "");
+  }
+
   /** What a head attends to from the last of these tokens: a weight for each of them. */
   async pattern(tokens, head) {
     const [name] = this.reader.hooks;

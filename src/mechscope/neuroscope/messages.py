@@ -131,6 +131,8 @@ class ContextPart(Unchecked):
     """The token for which it was kept."""
     quantile: float | None
     """The share of activations below this one, for quantile contexts."""
+    ids: tuple[int, ...] = ()
+    """The ids of the tokens, where some token is only a part of a character (�): without them its text is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +311,7 @@ def _context(context: Context) -> ContextPart:
         values=tuple(finite(value) for value in context.values),
         focus=context.focus,
         quantile=context.quantile,
+        ids=context.ids if any("\ufffd" in token for token in context.tokens) else (),
     )
 
 

@@ -9,7 +9,7 @@ import { formatted, renderTokens, visible } from "./tokens.js";
 import { coloursOf } from "./unit_contexts.js";
 import { addressOf, choices, fragment, hashOf, unitHash } from "./unit_source.js";
 import { unusualUnits } from "./unusual_units.js";
-import { asSentence, percent } from "./wording.js";
+import { asSentence, percent, quoted } from "./wording.js";
 
 const MOST_ACTIVE = 8; // units in a list
 const PATTERN = 32; // tokens of a pattern
@@ -102,10 +102,13 @@ export class LivePanel {
     this.read();
   }
 
-  fill({ tokens }) {
+  fill({ tokens, ids = [] }) {
     // The model puts this token in front by itself.
     const isFirst = tokens[0] === this.units?.beginning;
-    this.find("text").value = tokens.slice(isFirst ? 1 : 0).join("");
+    const begin = isFirst ? 1 : 0;
+    // Where a token is only a part of a character, the tokens as text do not add up to the text.
+    const isWhole = !ids.length || !this.units?.textOf;
+    this.find("text").value = isWhole ? tokens.slice(begin).join("") : this.units.textOf(ids.slice(begin));
     this.find("live-cut").hidden = isFirst || tokens.length < 2;
   }
 
@@ -204,7 +207,7 @@ export class LivePanel {
     if (turn !== this.turn) return;
     this.found = { ...found, ...question };
     renderRanking(find("effect"), {
-      caption: `What comes after “${visible(strings[position])}” (${position})`,
+      caption: `What comes after ${quoted(strings[position])} (${position})`,
       rows: found.rows.map(({ name, before, after }) => ({ name: visible(name), value: after, note: `${percent(after)} (was ${percent(before)})` })),
     });
     find("divergence").textContent = formatted(found.divergence);
@@ -247,11 +250,11 @@ export class LivePanel {
 function inWords(strings, values, { minimum, maximum }, isSigned) {
   if (!values.length) return "";
   const [high, low] = [Math.max(...values), Math.min(...values)];
-  const on = (value) => `${formatted(value)} on “${visible(strings[values.indexOf(value)])}”`;
+  const on = (value) => `${formatted(value)} on ${quoted(strings[values.indexOf(value)])}`;
   if (isSigned) return `Its activation is between ${on(low)} and ${on(high)}. In the stored texts it is between ${formatted(minimum)} and ${formatted(maximum)}.`;
   if (!(high > 0)) return `It does not fire here: its activation is at most ${on(high)}.`;
   const share = maximum > 0 ? `, ${percent(high / maximum)} of its largest activation in the stored texts (${formatted(maximum)})` : "";
-  return `Strongest on “${visible(strings[values.indexOf(high)])}”: ${formatted(high)}${share}.`;
+  return `Strongest on ${quoted(strings[values.indexOf(high)])}: ${formatted(high)}${share}.`;
 }
 
 /** What a head attends to from the last of these tokens: those near it, and how much goes to those before them. */
@@ -262,5 +265,5 @@ function drawPattern(box, strings, weights) {
   const strip = make("div", { className: "unit-strip" });
   renderTokens(strip, { tokens: shown, values: near, minimum: 0, maximum: 1, tooltips: (index) => `attends to ${visible(shown[index])}: ${percent(near[index])}` });
   const rest = begin ? ` (and with ${percent(far)} to the ${begin} tokens before these)` : "";
-  box.replaceChildren(make("p", { className: "unit-note", textContent: `From “${visible(strings.at(-1))}” it attends to${rest}:` }), strip);
+  box.replaceChildren(make("p", { className: "unit-note", textContent: `From ${quoted(strings.at(-1))} it attends to${rest}:` }), strip);
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 ContextKind = Literal["top", "low", "quantile", "random"]
@@ -64,6 +64,8 @@ class Context:
     """The index of the token for which the context was kept."""
     quantile: float | None = None
     """For quantile contexts, the share of activations below this one, in [0, 1]."""
+    ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    """The ids of the tokens, from which the text can be rebuilt where a token is only a part of a character."""
 
 
 @dataclass(frozen=True)
