@@ -120,7 +120,10 @@ class NeuroscopePage {
     try {
       table = await this.source.table(model, site.name);
     } catch (error) {
-      if (this.wanted === site) this.complain(asSentence(error.message));
+      if (this.wanted === site) {
+        this.complain(asSentence(error.message));
+        if (sites.includes(this.site)) find("site").value = sites.indexOf(this.site); // what is still shown
+      }
       return;
     }
     if (this.wanted !== site) return;
@@ -129,6 +132,9 @@ class NeuroscopePage {
     this.keep();
     for (const part of this.element.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== kindOf(site.name);
     find("about").textContent = `The units were read on ${tokens.toLocaleString("en")} tokens from ${documents.toLocaleString("en")} documents (${corpus}).`;
+    find("model").hidden = !site.in_browser;
+    find("model").href = find("model").dataset.models.replace("models/", `models/${model}/`);
+    find("model").textContent = `${model} under the microscope`;
     find("left-out").hidden = !site.left_out;
     find("left-out-count").textContent = site.left_out.toLocaleString("en");
     find("start").href = this.link(this.order[0]);

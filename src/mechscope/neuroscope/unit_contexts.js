@@ -7,7 +7,7 @@ import { percent } from "./wording.js";
 /** The kinds of contexts in the order of the page: a heading, and what a reader should know about them. */
 export const KINDS = [
   ["top", "Where it is strongest", "The texts with its largest activations, at most one per document."],
-  ["quantile", "From weak to strong", "One text at each level: the number is the share of all tokens with a smaller activation. What you believe of a unit after the strongest texts must hold here too."],
+  ["quantile", "From weak to strong", "One text at each level: “above 99 %” means that the activation is higher than on 99 % of all tokens. What you believe of a unit after the strongest texts must hold here too."],
   ["random", "At random", "Tokens drawn at random: what the unit does most of the time."],
   ["low", "Where it is lowest", "The texts with its smallest values."],
 ];

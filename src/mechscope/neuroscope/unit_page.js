@@ -139,6 +139,7 @@ class UnitPage {
     find("width-words").textContent = `${width}`;
     const extra = (context) => {
       const button = make("button", { type: "button", className: "unit-edit", textContent: "Edit" });
+      button.title = "Put this text into the box for your own text";
       button.setAttribute("aria-label", `Edit this text in the box of your own text: ${context.tokens.map(visible).join("").slice(0, 60)}`);
       button.addEventListener("click", () => this.live.take(context));
       if (!this.isHead || context.kind !== "quantile") return { button };
