@@ -274,6 +274,39 @@ def test_a_model_that_cannot_be_loaded_is_tried_again(browser: Any, units: tuple
     page.close()
 
 
+def test_a_server_is_asked_when_the_reader_stops_typing(
+    browser: Any, units: tuple[UnitReadings, str]
+) -> None:
+    watched = WatchedPage(browser)
+    page = watched.page
+
+    def without_browser(route: Any) -> None:
+        answer = route.fetch()
+        content = answer.json()
+        for site in content["stores"][0]["sites"]:
+            site["in_browser"] = False
+        route.fulfill(response=answer, json=content)
+
+    page.route("**/api/neuroscope/stores", without_browser)
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/mlp0/1")
+    page.wait_for_selector("[data-part=effect] table")
+    watched.requests.clear()
+    page.evaluate(
+        """() => {
+          const box = document.querySelector("[data-part=text]");
+          for (const text of ["", "a", "ab", "abc"]) {
+            box.value = text;
+            box.dispatchEvent(new Event("input", { bubbles: true }));
+          }
+        }"""
+    )
+    page.wait_for_function("() => location.hash.endsWith('?text=abc')")
+    page.wait_for_selector("[data-part=live-tokens] .ms-token >> text=c")
+    assert sum(url.endswith("live/read") for url in watched.requests) == 1
+    assert watched.problems == []
+    page.close()
+
+
 def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, browser: Any) -> None:
     site = collect_site()
     small = replace(
@@ -289,7 +322,7 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
         terms=(),
     )
     build_site(tmp_path / "site", small)
-    watched = WatchedPage(browser, viewport={"width": 360, "height": 740})
+    watched = WatchedPage(browser, viewport={"width": 360, "height": 740}, has_touch=True)
     page = watched.page
     page.goto((tmp_path / "site" / "neuroscope" / "index.html").as_uri())
     page.wait_for_selector("[data-part=first] a")
@@ -298,6 +331,13 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-part=found] li")
     assert page.inner_text("[data-part=count]") == "5 units"  # one per site
+    # The first tap reads a point, and does not open it.
+    x, y = page.evaluate(
+        "() => { const plot = window.neuroscopePage.scatter, [point] = plot.points;"
+        " return [plot.toX(point.x), plot.toY(point.y)]; }"
+    )
+    page.locator("canvas").tap(position={"x": x, "y": y})
+    assert page.inner_text("[data-part=scatter-words]").endswith("Tap it again to open it.")
     page.locator("canvas").focus()
     page.keyboard.press("End")
     assert "Unit " in page.inner_text("[data-part=scatter-words]")
@@ -318,7 +358,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     found = watched.page.evaluate(
         """async () => {
           const names = ["unit_histogram.js", "unit_statistics.js", "unit_source.js", "unit_contexts.js"];
-          const [{ equalBars }, statistics, { parseAddress, unitNamed, whereItIs }, { windowOf }] =
+          const [{ equalBars }, statistics, { parseAddress, unitNamed, whereItIs }, { levelOf, windowOf }] =
             await Promise.all(names.map((name) => import(`/static/${name}`)));
           const { axisTicks, interestingOrder, nextIn, onAxis } = statistics;
           const words = (...axis) => axisTicks(...axis).map(({ words }) => words);
@@ -335,6 +375,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
               .map((words) => unitNamed(words, store, { name: "a", units: 8 })?.site),
             addresses: ["org/model/mlp0/17", "mlp0/17", "model/mlp0/x"].map(parseAddress),
             where: ["t", "CAT", "dog"].map((words) => whereItIs(page, words)),
+            levels: [0, 0.1, 0.98765, 0.99996, 1].map(levelOf),
             window: windowOf({ tokens: [..."abcdef"], values: [1, 2, 3, 4, 5, 6], focus: 1 }, 2),
           };
         }"""
@@ -344,6 +385,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     assert found["axis"] == pytest.approx([float("nan"), 0, 0], nan_ok=True)
     assert found["ticks"] == [["0.001", "0.01", "0.1", "1"], ["−1", "−0.5", "0", "0.5", "1"]]
     assert found["addresses"] == [{"model": "org/model", "site": "mlp0", "unit": 17}, None, None]
+    assert found["levels"] == ["0 %", "10 %", "98.8 %", "99.996 %", "100 %"]
     assert found["named"] == ["a", "a", "mlp0", "mlp0", None, None, None]
     assert [each["rank"] for each in found["where"]] == [1001, 1, 0]
     assert found["window"] == {"from": 0, "tokens": [*"abcd"], "values": [1, 2, 3, 4], "focus": 1}

@@ -33,7 +33,6 @@ export class LocalUnits {
    * @throws {Error} says what the reader must change
    */
   async read(text) {
-    if (!text) throw new Error("type some text.");
     const tokens = tokensOf(this, text);
     const { logits, cache } = this.model.run(tokens, { record: (name) => this.reader.hooks.includes(name) });
     this.kept = { tokens, logits, cache };

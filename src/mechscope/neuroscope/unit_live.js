@@ -134,7 +134,9 @@ export class LivePanel {
     const turn = ++this.turn;
     const begin = performance.now();
     try {
-      const reading = await this.units.read(this.find("text").value, this.address.unit);
+      const text = this.find("text").value;
+      if (!text) throw new Error("type some text.");
+      const reading = await this.units.read(text, this.address.unit);
       if (turn !== this.turn) return;
       Object.assign(this, { reading, position: reading.strings.length - 1 });
       this.say("");

@@ -11,7 +11,7 @@ import { LivePanel } from "./unit_live.js";
 import { countOf, kindOf } from "./unit_kinds.js";
 import { addressOf, choices, fragment, hashOf, parseAddress, unitHash, unitSource } from "./unit_source.js";
 import { STATISTICS, interestingOrder, nextIn, statisticInWords } from "./unit_statistics.js";
-import { asSentence, percent } from "./wording.js";
+import { asSentence } from "./wording.js";
 
 class UnitPage {
   constructor(element) {
@@ -191,7 +191,7 @@ function factsOf({ tokens, firing_rate: rate, minimum, maximum, mean }, isSigned
   if (maximum === null) return "No token was read.";
   if (isSigned) return `On the ${read}, its activation was between ${formatted(minimum)} and ${formatted(maximum)}, and ${formatted(mean)} on average.`;
   if (!rate) return `Its activation was above 0 on none of the ${read}.`;
-  return `On ${percent(rate)} of the ${read}, its activation was above 0; the largest one was ${formatted(maximum)}.`;
+  return `On ${statisticInWords("firing_rate", rate)} of the ${read}, its activation was above 0; the largest one was ${formatted(maximum)}.`;
 }
 
 function listed(stores) {

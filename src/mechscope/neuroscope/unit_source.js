@@ -41,8 +41,8 @@ export function choices() {
 
 /** The part of an address after #, for a name and what the reader has chosen; empty choices are left out. */
 export function hashOf(name, chosen = {}) {
-  const view = new URLSearchParams(Object.entries(chosen).filter(([, value]) => value));
-  return `#${encodeURI(name).replaceAll("?", "%3F")}${view.size ? `?${view}` : ""}`;
+  const view = `${new URLSearchParams(Object.entries(chosen).filter(([, value]) => value))}`;
+  return `#${encodeURI(name).replaceAll("?", "%3F")}${view && `?${view}`}`;
 }
 
 /** Link from the home of the neuroscope to a unit's page. */
