@@ -214,12 +214,16 @@ def test_the_address_keeps_the_text_of_the_reader(
     assert page.input_value("[data-part=text]") == "a & b?"
     assert page.inner_text("[data-part=live-words]").startswith("Its activation is between")
     assert "shares its attention" in page.inner_text("[data-kind]:visible")
+    page.select_option("[data-part=change]", "multiply")
+    page.focus("[data-part=amount]")
+    page.keyboard.press("End")
     page.fill("[data-part=text]", "emoji 🎉 #1")
     assert page.is_visible("[data-part=live-bytes]")
-    page.wait_for_function("() => location.hash.endsWith('?text=emoji+%F0%9F%8E%89+%231')")
+    page.wait_for_function("() => location.hash.endsWith('+%231&change=multiply&amount=4')")
     page.reload()
     page.wait_for_selector("[data-part=effect] table")
     assert page.input_value("[data-part=text]") == "emoji 🎉 #1"
+    assert page.inner_text("[data-part=amount-words]") == "4"
     # Rows of weak texts show their pattern; a head may be reached by its number and the way back.
     page.evaluate(f"() => {{ location.hash = '#{MODEL}/attn0.entropy/1'; }}")
     page.wait_for_function("() => location.hash.startsWith('#mini-gelu-1l/attn0.entropy/1?text=emoji')")

@@ -37,6 +37,7 @@ export class LivePanel {
     for (const name of ["change", "amount"]) {
       find(name).addEventListener("input", () => {
         if (name === "change") this.resetAmount();
+        this.keep();
         this.soon(() => this.effect());
       });
     }
@@ -82,6 +83,7 @@ export class LivePanel {
       this.say(asSentence(error.message));
       return;
     }
+    this.takeChange();
     const top = page.contexts.find(({ kind }) => kind === "top");
     if (!this.isOwn) this.fill(top ?? { tokens: [PLAIN] });
     await this.read();
@@ -120,12 +122,25 @@ export class LivePanel {
     for (const name of [...SHOWN, "live-words", "divergence-line"]) this.find(name).classList.toggle("unit-stale", Boolean(words));
   }
 
-  /** Keep the reader's text in the address, so that a reload loses nothing and a link shows it to others. */
+  /** Keep the reader's text and change in the address, so that a reload loses nothing and a link shows them to others. */
   keep() {
     clearTimeout(this.keeping);
     this.keeping = setTimeout(() => {
-      if (fragment() === addressOf(this.address)) history.replaceState(null, "", hashOf(addressOf(this.address), { text: this.isOwn ? this.find("text").value : "" }));
+      const name = addressOf(this.address);
+      if (fragment() !== name) return; // the reader has gone on
+      const [change, amount] = ["change", "amount"].map((part) => this.find(part).value);
+      const isPlain = change === (this.units?.changes[0] ?? "");
+      history.replaceState(null, "", hashOf(name, { text: this.isOwn ? this.text : "", ...(!isPlain && { change, amount }) }));
     }, KEEP);
+  }
+
+  /** Set the change that the address names, if there is one. */
+  takeChange() {
+    const [change, amount] = ["change", "amount"].map((part) => choices().get(part));
+    if (!this.units.changes.includes(change)) return;
+    this.find("change").value = change;
+    this.resetAmount();
+    if (amount !== null && amount !== "" && Number.isFinite(Number(amount))) this.find("amount").value = amount;
   }
 
   /** Read the text; an answer that comes after a later question is dropped. */
@@ -138,7 +153,7 @@ export class LivePanel {
       if (!text) throw new Error("type some text.");
       const reading = await this.units.read(text, this.address.unit);
       if (turn !== this.turn) return;
-      Object.assign(this, { reading, position: reading.strings.length - 1 });
+      Object.assign(this, { text, reading, position: reading.strings.length - 1 });
       this.say("");
       this.keep();
     } catch (error) {
