@@ -208,11 +208,10 @@ def test_the_address_keeps_the_text_of_the_reader(
     watched: WatchedPage, units: tuple[UnitReadings, str]
 ) -> None:
     page = watched.page
-    page.goto(f"{units[1]}neuroscope/")
     page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/attn0.entropy/2?text=a+%26+b%3F")
-    page.wait_for_selector("[data-part=effect] table")
-    assert page.input_value("[data-part=text]") == "a & b?"
-    assert page.inner_text("[data-part=live-words]").startswith("Its activation is between")
+    page.wait_for_selector("h1 >> text=attn0.entropy/2")
+    page.wait_for_function("() => document.querySelector('[data-part=text]').value === 'a & b?'")
+    page.locator("[data-part=live-words]", has_text="Its activation is between").wait_for()
     assert "shares its attention" in page.inner_text("[data-kind]:visible")
     page.select_option("[data-part=change]", "multiply")
     page.focus("[data-part=amount]")
@@ -269,14 +268,11 @@ def test_a_model_that_cannot_be_loaded_is_tried_again(browser: Any, units: tuple
     page = browser.new_page()
     page.set_default_timeout(120_000)
     page.route("**/model.safetensors", lambda route: route.abort())
+    page.goto(f"{units[1]}models/{MODEL}/")
+    page.wait_for_selector("text=Reload it to try again.")
+    assert not page.is_visible("text=Loading the model")
     page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/mlp0/1")
     page.wait_for_selector("[data-part=live-problem]:visible")
-    microscope = browser.new_page()
-    microscope.route("**/model.safetensors", lambda route: route.abort())
-    microscope.goto(f"{units[1]}models/{MODEL}/")
-    microscope.wait_for_selector("text=Reload it to try again.")
-    assert not microscope.is_visible("text=Loading the model")
-    microscope.close()
     page.unroute("**/model.safetensors")
     page.fill("[data-part=text]", TEXT)
     page.wait_for_selector("[data-part=effect] table")

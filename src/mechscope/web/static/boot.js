@@ -8,7 +8,7 @@
     const box = document.createElement("p");
     box.className = "problem";
     box.setAttribute("role", "alert");
-    box.textContent = `This page could not start: ${error.message} Reload it to try again.`;
+    box.textContent = `This page could not start: ${error.message.replace(/[^.!?]$/, "$&.")} Reload it to try again.`;
     for (const waiting of document.querySelectorAll("main [aria-busy]")) waiting.hidden = true; // “Loading …”
     document.querySelector("main").prepend(box);
     throw error;
