@@ -186,6 +186,11 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     assert page.inner_text("[data-part=live-problem]").startswith("Type some text. Until you change it,")
     assert "unit-stale" in page.get_attribute("[data-part=live-words]", "class")
     page.fill("[data-part=text]", TEXT)
+    # Skipping the menu with the keyboard is not a way to another unit.
+    page.focus("a.skip")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.tagName") == "MAIN"
+    assert page.url.endswith(f"#{MODEL}/mlp0/1")
     # The next unit keeps the reader's text; so does the one that is most unusual here.
     page.get_by_role("link", name="Next", exact=True).focus()
     page.keyboard.press("Enter")
