@@ -186,6 +186,12 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     assert page.inner_text("[data-part=live-problem]").startswith("Type some text. Until you change it,")
     assert "unit-stale" in page.get_attribute("[data-part=live-words]", "class")
     page.fill("[data-part=text]", TEXT)
+    # Colours follow the theme, in the reader's own text too.
+    colour = "() => document.querySelector('[data-part=live-tokens] .ms-token:nth-child(2)').style.background"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"light => ({colour})() !== light", arg=light)
+    page.emulate_media(color_scheme="light")
     # Skipping the menu with the keyboard is not a way to another unit.
     page.focus("a.skip")
     page.keyboard.press("Enter")

@@ -43,6 +43,11 @@ export class LivePanel {
     }
   }
 
+  /** Draw the tokens in the colours of the theme, if the text has been read. */
+  recolour() {
+    if (this.reading) this.drawTokens();
+  }
+
   /** Do something at once where the page computes it; a server is asked when the reader stops for a moment. */
   soon(action) {
     clearTimeout(this.timer);

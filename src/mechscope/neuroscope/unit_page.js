@@ -24,7 +24,11 @@ class UnitPage {
     this.find("width").addEventListener("input", () => this.drawContexts());
     this.find("number").addEventListener("change", ({ target }) => this.goTo(target));
     addEventListener("hashchange", () => this.open());
-    addEventListener("mechscope-theme", () => this.page && this.draw());
+    addEventListener("mechscope-theme", () => {
+      if (!this.page) return;
+      this.draw();
+      this.live.recolour();
+    });
     this.ready = this.open();
   }
 
