@@ -16,7 +16,7 @@
     box.className = "problem";
     box.setAttribute("role", "alert");
     box.textContent = `This page could not start: ${error.message.replace(/[^.!?]$/, "$&.")} Reload it to try again.`;
-    for (const waiting of document.querySelectorAll("main [aria-busy]")) waiting.hidden = true; // “Loading …”
+    for (const words of document.querySelectorAll("[data-loading]")) words.hidden = true;
     document.querySelector("main").prepend(box);
     throw error;
   };
