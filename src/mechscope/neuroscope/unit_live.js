@@ -7,6 +7,7 @@ import { renderRanking } from "./ranking.js";
 import { RemoteUnits } from "./remote_units.js";
 import { formatted, renderTokens, visible } from "./tokens.js";
 import { coloursOf } from "./unit_contexts.js";
+import { isHead } from "./unit_kinds.js";
 import { addressOf, choices, fragment, hashOf, unitHash } from "./unit_source.js";
 import { unusualUnits } from "./unusual_units.js";
 import { asSentence, percent, quoted } from "./wording.js";
@@ -244,7 +245,9 @@ export class LivePanel {
     const edit = this.units.reader.edit(unit, change, amount);
     const view = new URLSearchParams({ prompt: find("text").value, ...(edit && { edits: JSON.stringify([edit]) }) });
     const link = make("a", { href: `../../models/${store.model}/index.html#${view}`, textContent: "Open this text under the microscope" });
-    return find("microscope").replaceChildren(link, edit ? ", with the same change to the unit. It also shows a Python program that does the same." : ".");
+    const looks = isHead(site.name) ? " There you see where the head looks." : "";
+    const program = edit ? " The microscope also shows a Python program that does the same." : "";
+    return find("microscope").replaceChildren(link, `${edit ? ", with the same change to the unit" : ""}.${looks}${program}`);
   }
 
   /** For heads: under each context at a quantile, what the head attends to from the outlined token. */

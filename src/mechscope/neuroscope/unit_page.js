@@ -8,7 +8,7 @@ import { renderActivations, renderDensities } from "./unit_histogram.js";
 import { LabelForm } from "./label_form.js";
 import { labelParts } from "./unit_labels.js";
 import { LivePanel } from "./unit_live.js";
-import { countOf, kindOf } from "./unit_kinds.js";
+import { countOf, isHead, kindOf } from "./unit_kinds.js";
 import { addressOf, choices, fragment, hashOf, parseAddress, unitHash, unitSource } from "./unit_source.js";
 import { STATISTICS, interestingOrder, nextIn, statisticInWords } from "./unit_statistics.js";
 import { asSentence } from "./wording.js";
@@ -94,7 +94,7 @@ class UnitPage {
   }
 
   get isHead() {
-    return ["entropy", "distance", "norm"].includes(kindOf(this.address.site));
+    return isHead(this.address.site);
   }
 
   draw() {
@@ -108,6 +108,7 @@ class UnitPage {
     for (const part of this.element.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== kindOf(site);
     find("contexts-heading").textContent = this.isHead ? "Where its activation is high" : "What makes it fire";
     find("number-problem").hidden = true;
+    find("pattern-hint").hidden = !this.isHead;
     const order = (this.order ??= new WeakMap()).get(table) ?? interestingOrder(table.statistics);
     this.order.set(table, order);
     const link = (name, other) => { find(name).href = unitHash({ model, site, unit: other }); };
