@@ -73,7 +73,7 @@ def inputs(name: str, tokens: int, document: int) -> Inputs:
                     model,
                     shard,
                     calibrated(model, settings, shard),
-                    list(in_batches(sequences, settings.batch_size)),
+                    list(in_batches(sequences, settings.batch_tokens)),
                     sum(map(len, sequences)),
                 )
     raise SystemExit(f"this package has fewer than {tokens:,} tokens of source; ask for fewer.")

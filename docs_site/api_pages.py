@@ -42,6 +42,7 @@ PACKAGES = (
     "mechscope.dictionaries.exchange",
     "mechscope.feature_effects",
     "mechscope.scoreboard",
+    "mechscope.neuroscope",
     "mechscope.labs",
     "mechscope.problems",
     "mechscope.results",

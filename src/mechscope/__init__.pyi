@@ -5,6 +5,7 @@ from . import feature_effects as feature_effects
 from . import head_detector as head_detector
 from . import hook_points as hook_points
 from . import loading_from_pretrained as loading_from_pretrained
+from . import neuroscope as neuroscope
 from . import past_key_value_caching as past_key_value_caching
 from . import patching as patching
 from . import planted as planted

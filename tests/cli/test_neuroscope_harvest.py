@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,6 +34,12 @@ def test_a_harvest_stops_goes_on_and_equals_one_without_a_stop(
     (tmp_path / "texts" / "broken.txt").write_bytes(b"\0")
     code, out, err = call(capsys, *command, "--max-tokens", "600", "--out", tmp_path / "one")
     assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == f"{MODEL}: attn0.entropy (4 units), on cpu"
+    reading = rf"Reading {re.escape(str(tmp_path / 'texts'))}: about [\d,]+ of [\d,]+ tokens, in \d shards"
+    assert re.fullmatch(reading, lines[1])
+    disk = r"Disk space: about \d+\skB for the store, and up to \d+\skB to resume the harvest"
+    assert re.fullmatch(disk, lines[2])
     assert re.search(r"(\d+) tokens in 3 shards, the beginning of the corpus; \1 of them in \d+ s, ", out)
     assert NeuroscopeStore.open(tmp_path / "one").sites()
     code, out, err = call(capsys, *command, "--out", tmp_path / "one")
@@ -83,3 +90,15 @@ def test_a_corpus_that_has_changed_ends_with_what_is_kept(
     assert code == 1
     assert "the corpus has changed since it was harvested: shard 0" in err
     assert f"Finished shards are kept in {tmp_path / 'store'}." in err
+
+
+def test_a_disk_that_may_be_too_small_is_said_before_the_harvest(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=70_000))
+    code, _, err = call(capsys, *command, "--max-tokens", "100", "--out", tmp_path / "new" / "store")
+    assert code == 0
+    assert (
+        f"Only 70\xa0kB are free in {tmp_path / 'new' / 'store'}. If that is not enough, the harvest stops and keeps"
+        in err
+    )

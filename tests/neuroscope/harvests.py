@@ -21,7 +21,7 @@ from tests.neuroscope.brute_force import ReadSequence
 
 VOCABULARY = 12
 SETTINGS = HarvestSettings(
-    context=9, top=4, low=3, before=3, after=2, same=2, batch_size=3, sample=5, massive_limits=(None,)
+    context=9, top=4, low=3, before=3, after=2, same=2, batch_tokens=27, sample=5, massive_limits=(None,)
 )
 
 

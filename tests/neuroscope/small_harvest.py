@@ -21,7 +21,7 @@ from mechscope.neuroscope.sinks import calibrated
 
 MODEL = "mini-gelu-1l"
 SETTINGS = HarvestSettings(
-    context=32, top=3, low=2, sample=4, before=4, after=2, batch_size=4, shard_characters=500
+    context=32, top=3, low=2, sample=4, before=4, after=2, batch_tokens=128, shard_characters=500
 )
 WORDS = (
     "def", "return", "import", "self", "value", "for", "if", "not", "class", "while", "list", "tree", "river", "stone",

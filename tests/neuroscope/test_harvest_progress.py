@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_the_total_is_at_most_what_is_wanted() -> None:
         assert progress.bar.total is None
 
 
+def test_the_time_left_is_known_before_a_shard_is_finished() -> None:
+    with HarvestProgress(1000, None, True, 400) as progress:
+        assert progress.bar.total == 400
+        progress.read_ahead(20)
+        assert progress.bar.total == 400
+        progress.add(50, 100)
+        assert progress.bar.total == 500
+    # 200 tokens are reached in the middle of a shard, which ends at about 240.
+    with HarvestProgress(1000, 200, True, 240) as progress:
+        progress.read_ahead(150)
+        assert progress.bar.total == 240
+        progress.add(150, 300)
+        assert progress.bar.total == 240
+    with HarvestProgress(None, 200, True, 240) as progress:
+        progress.add(150, 300)
+        assert progress.bar.total == 240
+
+
 def test_jobs_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROGRESS_VARIABLE, str(tmp_path / "progress.json"))
     with HarvestProgress(1000, None, False) as progress:
@@ -61,12 +80,26 @@ def test_jobs_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (told.activity, told.done, told.total) == ("harvest", 50, 500)
 
 
-def test_the_size_of_a_corpus_is_that_of_the_files_that_are_read(tmp_path: Path) -> None:
+def test_the_size_of_a_corpus_is_guessed_from_the_beginnings_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.txt").write_text("12345")
-    (tmp_path / "b.jsonl").write_text("123")
+    (tmp_path / "b.txt").write_text("\u4e16\u754c", encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text('{"text": "one", "other": "not text"}\n{"text": "two"}\n[]\n')
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"text": "three"}\n' * 1000))
     (tmp_path / "c.png").write_text("123456789")
-    assert about_how_many_characters(open_corpus(str(tmp_path))) == 8
-    assert about_how_many_characters(open_corpus([str(tmp_path), str(tmp_path / "c.png")])) == 17
+    (tmp_path / "broken.txt.gz").write_bytes(b"no archive")
+    packed = gzip.compress("".join(f'{{"text": "{number:08}"}}\n' for number in range(1000)).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    assert about_how_many_characters(open_corpus(str(tmp_path / "cut.jsonl.gz"))) == sum(
+        len(document.text) for document in open_corpus(str(tmp_path / "cut.jsonl.gz")).documents()
+    )
+    (tmp_path / "cut.jsonl.gz").unlink()
+    assert about_how_many_characters(open_corpus(str(tmp_path))) == 5 + 2 + 6 + 5000
+    assert about_how_many_characters(open_corpus([str(tmp_path / "a.txt"), str(tmp_path / "c.png")])) == 14
+    monkeypatch.setattr("mechscope.neuroscope.corpus.size.BEGINNING", 1000)
+    (tmp_path / "long.md").write_bytes("\u00e9\n".encode() * 2000)
+    assert about_how_many_characters(open_corpus(str(tmp_path / "long.md"))) == pytest.approx(4000, rel=0.01)
     held_out = sum(len(document.text) for document in open_corpus("held-out").documents())
     assert about_how_many_characters(open_corpus("held-out")) == held_out
     assert about_how_many_characters(open_corpus("owner/name")) is None

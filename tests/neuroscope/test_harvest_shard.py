@@ -44,10 +44,10 @@ def kept(extremes: Extremes, unit: int) -> list[Found]:
 
 @pytest.mark.parametrize("signed", [False, True], ids=["one-sided", "signed"])
 @pytest.mark.parametrize("begin", [False, True], ids=["without a begin token", "with a begin token"])
-@pytest.mark.parametrize("batch_size", [1, 3, 50])
-def test_contexts_are_those_of_brute_force(signed: bool, begin: bool, batch_size: int) -> None:
+@pytest.mark.parametrize("batch_tokens", [1, 27, 500])
+def test_contexts_are_those_of_brute_force(signed: bool, begin: bool, batch_tokens: int) -> None:
     site, shards, small = random_site(7, signed=signed), random_shards(1, 25), model(begin)
-    settings = dataclasses.replace(SETTINGS, batch_size=batch_size)
+    settings = dataclasses.replace(SETTINGS, batch_tokens=batch_tokens)
     (state,) = harvest_all(small, [site], settings, shards)
     read = read_all(small, site, settings, shards)
     found = state.sites["chosen"]

@@ -1,6 +1,7 @@
 """A small harvest of a bundled model, published and compared with brute force."""
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,7 +53,7 @@ def published(tmp_path_factory):
     opened = OpenedModel.open(MODEL, ["mlp0", "attn0.entropy"], torch.device("cpu"))
     documents = [(f"{number}.py", text) for number, text in enumerate(TEXTS)]
     shards = [Shard(0, tuple(documents[:7])), Shard(1, tuple(documents[7:]))]
-    settings = HarvestSettings(context=24, top=4, low=2, sample=9, before=4, after=2, batch_size=4)
+    settings = HarvestSettings(context=24, top=4, low=2, sample=9, before=4, after=2, batch_tokens=96)
     settings = calibrated(opened.model, settings, shards[0])
     state = merge(*(harvest_shard(opened.model, opened.sites, settings, shard) for shard in shards))
     plan = HarvestPlan(
@@ -269,7 +270,7 @@ def test_a_text_without_a_token_that_counts_is_explained(published):
 
 
 def test_a_model_with_other_weights_is_refused(published, monkeypatch):
-    monkeypatch.setattr("mechscope.neuroscope.fire.model_checksum", lambda name: "f" * 16)
+    monkeypatch.setattr(sys.modules["mechscope.neuroscope.fire"], "model_checksum", lambda name: "f" * 16)
     with pytest.raises(ValueError, match="other weights now .checksum ffff"):
         open_units(published.store)
 

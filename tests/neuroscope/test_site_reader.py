@@ -25,7 +25,9 @@ def model():
 
 
 def settings_for(model, **changes):
-    return HarvestSettings(context=20, batch_size=4, massive_limits=(None,) * model.cfg.n_layers, **changes)
+    return HarvestSettings(
+        context=20, batch_tokens=80, massive_limits=(None,) * model.cfg.n_layers, **changes
+    )
 
 
 def read(model, sites, settings, batch):
@@ -39,7 +41,7 @@ def test_what_is_read_equals_the_models_cache_despite_padding(model):
     sites = find_sites(model, ["mlp", "attn.entropy", "attn0.norm"])
     sequences = Cutter(model, settings).sequences(TEXT)
     assert len({len(sequence) for sequence in sequences}) == 2
-    for batch in in_batches(sequences, 50):
+    for batch in in_batches(sequences, 1000):
         found = read(model, sites, settings, batch)
         assert list(found) == ["attn0.entropy", "attn0.norm", "mlp0", "attn1.entropy", "mlp1"]
         for row, number in enumerate(batch.numbers):
@@ -57,7 +59,7 @@ def test_what_is_read_equals_the_models_cache_despite_padding(model):
 def test_nothing_runs_after_the_last_site_and_no_listener_stays(model):
     seen = []
     settings = settings_for(model)
-    batch = next(in_batches(Cutter(model, settings).sequences(TEXT), 2))
+    batch = next(in_batches(Cutter(model, settings).sequences(TEXT), 40))
     later = ["blocks.0.hook_mlp_out", "blocks.1.hook_resid_pre", "blocks.0.mlp.hook_pre"]
     with model.hooks([(later, lambda activation, hook: seen.append(hook.name))]):
         read(model, find_sites(model, ["mlp0"]), settings, batch)
@@ -67,7 +69,7 @@ def test_nothing_runs_after_the_last_site_and_no_listener_stays(model):
 
 def test_sites_after_the_last_block_are_read_too(model):
     settings = settings_for(model)
-    batch = next(in_batches(Cutter(model, settings).sequences(TEXT), 2))
+    batch = next(in_batches(Cutter(model, settings).sequences(TEXT), 40))
     site = Chosen(1, True, lambda tokens: tokens)
     site.hooks = ("ln_final.hook_normalized",)
     site.read = lambda activations: activations["ln_final.hook_normalized"]
@@ -80,7 +82,7 @@ def test_sites_after_the_last_block_are_read_too(model):
 def test_a_token_that_is_massive_once_stays_left_out_in_later_blocks(model):
     settings = settings_for(model)
     sequences = Cutter(model, settings).sequences(TEXT)
-    batch = next(in_batches(sequences, 3))
+    batch = next(in_batches(sequences, 60))
     _, cache = model.run_with_cache(batch.tokens, attention_mask=batch.real)
     lengths = [cache["resid_pre", block].norm(dim=-1) for block in range(2)]
     limits = tuple(float(length[batch.real].quantile(0.8)) for length in lengths)
@@ -131,10 +133,15 @@ def test_documents_are_cut_at_the_context_and_the_models_limit(model):
 
 def test_batches_have_every_sequence_once_and_little_padding():
     sequences = [np.arange(1, length + 1) for length in (2, 9, 9, 3, 2, 9)]
-    batches = list(in_batches(sequences, 3))
+    batches = list(in_batches(sequences, 27))
     assert [batch.numbers for batch in batches] == [(1, 2, 5), (3, 0, 4)]
     assert batches[1].tokens.tolist() == [[1, 2, 3], [1, 2, 0], [1, 2, 0]]
     assert batches[1].real.tolist() == [[True, True, True], [True, True, False], [True, True, False]]
+
+
+def test_a_batch_of_short_sequences_has_more_of_them_and_a_long_one_is_alone():
+    sequences = [np.arange(length) for length in (30, 2, 2, 2, 2, 5)]
+    assert [batch.numbers for batch in in_batches(sequences, 10)] == [(0,), (5, 1), (2, 3, 4)]
 
 
 def test_arithmetic_is_restored_after_an_error():

@@ -9,7 +9,7 @@ from mechscope import load_model
 from mechscope.dictionaries import TopKConfig, build
 from mechscope.dictionaries.files import load, save
 from mechscope.model.transformer import HookedTransformer
-from mechscope.neuroscope.sites import find_sites, known_sites
+from mechscope.neuroscope.sites import find_sites, known_sites, located_source
 
 TEXT = "The cat sat on the mat, and the dog sat on the cat."
 
@@ -110,7 +110,7 @@ def test_directions_are_projections(model, cache, tmp_path):
     (site,) = find_sites(model, [source])
     assert (site.name, site.units, site.signed, site.block) == ("refusal", 3, True, 0)
     assert torch.allclose(read(site, cache), cache["resid_post", 0] @ directions.T)
-    assert torch.equal(site.output_weights(), directions)
+    assert torch.allclose(site.output_weights(), directions / directions.square().sum(1, keepdim=True))
     with pytest.raises(
         ValueError, match=r"have width 64, but blocks\.0\.mlp\.hook_post of mini-gelu-1l has width 256"
     ):
@@ -121,6 +121,21 @@ def test_directions_are_projections(model, cache, tmp_path):
     save_file({"a": directions * torch.nan}, tmp_path / "nan.safetensors")
     with pytest.raises(ValueError, match="not finite"):
         find_sites(model, [f"{tmp_path / 'nan.safetensors'}@resid_post0"])
+    directions[1] = 0
+    save_file({"a": directions}, tmp_path / "zero.safetensors")
+    with pytest.raises(ValueError, match=r"row 1 of 'a' in .* has only zeros, which is no direction"):
+        find_sites(model, [f"{tmp_path / 'zero.safetensors'}@resid_post0"])
+
+
+def test_files_and_folders_are_found_from_other_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("some.safetensors", "mine", "mlp0", "mini-gelu-1l-neurons"):
+        (tmp_path / name).touch()
+    assert located_source("some.safetensors@resid_post0") == f"{tmp_path / 'some.safetensors'}@resid_post0"
+    assert located_source("mine") == str(tmp_path / "mine")
+    # Names come first, whatever is in the folder.
+    for name in ("mlp0", "attn0.norm", "mini-gelu-1l-neurons", "nothing"):
+        assert located_source(name) == name
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,24 @@ def test_browser_and_server_read_what_python_reads(
     assert local["effects"][-1]["divergence"] > 1e-4
 
 
+def test_an_effect_is_of_the_text_that_is_shown_while_the_server_reads_another(watched: WatchedPage) -> None:
+    same = watched.page.evaluate(
+        """async ([model, text]) => {
+          const { RemoteUnits } = await import("/static/remote_units.js");
+          const of = await RemoteUnits.load({ model }, "mlp0");
+          const { strings } = await of.read(text, 2);
+          const question = { unit: 2, position: strings.length - 1, change: "zero", amount: 0 };
+          const shown = await of.effect(question);
+          const next = of.read("a", 2);
+          const meanwhile = await of.effect(question);
+          await next;
+          return JSON.stringify(shown) === JSON.stringify(meanwhile);
+        }""",
+        [MODEL, TEXT],
+    )
+    assert same
+
+
 def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     page = watched.page
     assert page.inner_text("h1") == "mlp0/1"

@@ -146,13 +146,19 @@ class Latents(Site):
 
 
 class Directions(Site):
-    """Directions at a hook point, from a safetensors file with one matrix [unit width]."""
+    """Directions at a hook point, from a safetensors file with one matrix [unit width].
+
+    The activation of a unit is the projection, x · d. It rises by 1 if x moves by d / |d|², which is what
+    `output_weights` and changes of a unit go by. For a direction of length 1, this is the direction itself.
+    """
 
     def __init__(self, model: AnyModel, path: Path, hook: str) -> None:
         self.model, self.hook = model, str(model.match_hook_names(get_act_name(hook))[0])
         self.name, self.source = path.stem, f"{path}@{hook}"
         self.hooks = (self.hook,)
         self.directions = _read_directions(path).to(model.cfg.device)
+        self.steps = self.directions / self.directions.square().sum(1, keepdim=True)
+        """What must be added at the hook point so that a unit's activation rises by 1."""
         self.units = len(self.directions)
         self.signed = True
         width = _width(model, self.hook, whole=True)
@@ -166,7 +172,7 @@ class Directions(Site):
         return at_least_float32(activations[self.hook]).flatten(2) @ self.directions.T
 
     def output_weights(self) -> Tensor | None:
-        return _in_residual(self.model, self.hook, self.directions, None)
+        return _in_residual(self.model, self.hook, self.steps, None)
 
 
 def _read_directions(path: Path) -> Float[Tensor, "unit width"]:
@@ -186,6 +192,10 @@ def _read_directions(path: Path) -> Float[Tensor, "unit width"]:
     found = at_least_float32(found)
     if not bool(found.isfinite().all()):
         raise ValueError(f"{name!r} in {path} has numbers that are not finite.")
+    if len(empty := (~found.any(1)).nonzero()):
+        raise ValueError(
+            f"row {int(empty[0])} of {name!r} in {path} has only zeros, which is no direction: leave it out."
+        )
     return found
 
 

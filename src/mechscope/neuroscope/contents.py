@@ -30,6 +30,8 @@ class About:
     """How many documents were read."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The settings of the harvest."""
+    site_inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """For each site that reads files besides the model (a dictionary, directions), their checksum."""
     co_activation_tokens: int = 0
     """At how many tokens of the sample units were compared with each other, before attention sinks were left out."""
     published: str = ""

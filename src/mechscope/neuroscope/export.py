@@ -18,7 +18,7 @@ from typing import Any
 
 from mechscope.near_names import did_you_mean
 from mechscope.neuroscope.store import NeuroscopeStore
-from mechscope.neuroscope.units import Context, UnitAddress, UnitPage
+from mechscope.neuroscope.units import Context, UnitAddress, UnitPage, as_names
 from mechscope.reading import parse_json, regular_file
 from mechscope.storage.files import write_atomically
 
@@ -28,7 +28,7 @@ UNITS_PER_FILE = 256
 def export_pages(
     store: NeuroscopeStore,
     folder: Path,
-    sites: Sequence[str] = (),
+    sites: str | Sequence[str] = (),
     *,
     units_per_file: int = UNITS_PER_FILE,
 ) -> list[Path]:
@@ -42,14 +42,14 @@ def export_pages(
         NotKeptError: if a file cannot be written.
     """
     known = {site.name: site for site in store.sites()}
-    for name in sites:
+    for name in as_names(sites):
         if name not in known:
             raise KeyError(
                 f"the store of {store.model} has no site {name!r}.{did_you_mean(name, known)} It has: "
                 f"{', '.join(known)}."
             )
     written: list[Path] = []
-    for name in sites or known:
+    for name in as_names(sites) or known:
         for batch, first in enumerate(range(0, known[name].units, units_per_file)):
             last = min(first + units_per_file, known[name].units)
             pages = [store.unit(UnitAddress(store.model, name, unit)) for unit in range(first, last)]

@@ -48,6 +48,14 @@ class FinishedHarvest:
     plan: HarvestPlan
     finished: Finished
 
+    def __repr__(self) -> str:
+        part = "the whole" if self.finished.whole_corpus else "the beginning"
+        sites = ", ".join(self.plan.sites)
+        return (
+            f"harvest of {self.plan.model} ({sites}) in {self.folder}: {self.finished.tokens:,} tokens, {part} of "
+            f"{self.plan.corpus_description}"
+        )
+
     def state(self) -> HarvestState:
         """The merged state of all its shards, read from the disk.
 

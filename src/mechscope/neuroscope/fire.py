@@ -21,16 +21,21 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.neuroscope.opening import OpenedModel
+from mechscope.neuroscope.opening import OpenedModel, check_inputs
 from mechscope.neuroscope.sample_pass import Sample, read_sample
 from mechscope.neuroscope.sequences import Cutter
 from mechscope.neuroscope.settings import HarvestSettings
-from mechscope.neuroscope.units import UnitAddress
+from mechscope.neuroscope.unit_text import shown_token
+from mechscope.neuroscope.units import UnitAddress, as_names
 from mechscope.settings import decode
 
 if TYPE_CHECKING:
     from mechscope.neuroscope.statistics import SiteStatistics
     from mechscope.neuroscope.store import NeuroscopeStore
+
+
+BEFORE = 5
+"""How many tokens are shown before the one at which a unit fires."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,18 @@ class Fired:
     units: tuple[FiredUnit, ...]
     """The most unusual first."""
 
+    def __repr__(self) -> str:
+        heading = f"{len(self.units)} units, the most unusual first: activation, share of tokens, where"
+        return "\n".join([heading, *map(self._line, self.units)])
 
-def open_units(store: NeuroscopeStore, sites: Sequence[str] = ()) -> OpenedModel:
+    def _line(self, unit: FiredUnit) -> str:
+        before = shown_token("".join(self.tokens[max(0, unit.position - BEFORE) : unit.position]))
+        share = f"{unit.share:.3%}" if unit.share else "never"
+        low = " (low)" if unit.is_low else ""
+        return f"  {unit.address}  {unit.value:.3g}  {share}{low}  {before}[{shown_token(self.tokens[unit.position])}]"
+
+
+def open_units(store: NeuroscopeStore, sites: str | Sequence[str] = ()) -> OpenedModel:
     """Load the model of a store, to run it on texts.
 
     Args:
@@ -67,19 +82,22 @@ def open_units(store: NeuroscopeStore, sites: Sequence[str] = ()) -> OpenedModel
 
     Raises:
         KeyError: for a site that the store does not have.
-        ValueError: if the model's weights are others than those that were harvested.
+        ValueError: if the model's weights, or the files of a dictionary or of directions, are others than those that
+            were harvested.
         FileNotFoundError: if the model is not there; says how to get it.
     """
     about, known = store.about, {site.name: site for site in store.sites()}
     with store.reader.snapshot() as snapshot:
-        sources = [snapshot.site(name).source for name in sites or known]
+        sources = [snapshot.site(name).source for name in as_names(sites) or known]
     weights = model_checksum(about.model)
     if weights != about.weights:
         raise ValueError(
             f"{about.model} has other weights now (checksum {weights}) than those that were harvested "
             f"({about.weights}): harvest it again."
         )
-    return OpenedModel.open(about.model, sources, torch.device("cpu"))
+    opened = OpenedModel.open(about.model, sources, torch.device("cpu"))
+    check_inputs(store, opened.sites)
+    return opened
 
 
 def fire(
@@ -87,10 +105,18 @@ def fire(
     text: str,
     *,
     opened: OpenedModel | None = None,
-    sites: Sequence[str] = (),
+    sites: str | Sequence[str] = (),
     limit: int = 20,
 ) -> Fired:
     """The units that fire on a text, in the order of how unusual their activation is (see the module's docstring).
+
+    >>> from mechscope.neuroscope import open_store
+    >>> with open_store("mini-gelu-1l") as store:
+    ...     found = fire(store, "This is the end.\\n\\nimport os", sites=["mlp0"], limit=5)
+    >>> 109 in [unit.address.unit for unit in found.units]
+    True
+    >>> "".join(found.tokens)
+    '<|bos|>This is the end.\\n\\nimport os'
 
     Args:
         opened: the model from `open_units`; None loads it.

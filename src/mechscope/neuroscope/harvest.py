@@ -16,9 +16,9 @@ import torch
 
 from mechscope.neuroscope.corpus import Corpus
 from mechscope.neuroscope.corpus.opening import Report
-from mechscope.neuroscope.corpus.size import about_how_many_characters
 from mechscope.neuroscope.engines.engine import Engine, EngineCall
 from mechscope.neuroscope.engines.local import Local
+from mechscope.neuroscope.expected_size import ExpectedSize, expected_size
 from mechscope.neuroscope.finished_harvest import Finished, FinishedHarvest, read_finished
 from mechscope.neuroscope.harvest_progress import HarvestProgress
 from mechscope.neuroscope.prepared_harvest import PreparedHarvest, prepare_harvest
@@ -37,7 +37,7 @@ def harvest(
     model: str,
     folder: str | Path,
     *,
-    sites: Sequence[str] = ("mlp",),
+    sites: str | Sequence[str] = ("mlp",),
     corpus: str | Sequence[str] | Corpus = "library",
     settings: HarvestSettings | None = None,
     max_tokens: int | None = None,
@@ -88,15 +88,19 @@ def finish_harvest(
     *,
     progress: bool | None = False,
     report: Report | None = None,
+    expected: ExpectedSize | None = None,
 ) -> FinishedHarvest:
-    """Harvest what is missing. The caller holds the folder's lock. Arguments: see `harvest`.
+    """Harvest what is missing. The caller holds the folder's lock. Other arguments: see `harvest`.
+
+    Args:
+        expected: from `expected_size`, if it is known already.
 
     Raises:
         CorpusChangedError: if the text of a finished shard has changed.
         NotKeptError, WorkerError: see `harvest`.
     """
-    characters = about_how_many_characters(prepared.corpus)
-    with HarvestProgress(characters, prepared.max_tokens, progress) as bar:
+    size = expected or expected_size(prepared)
+    with HarvestProgress(size.characters, prepared.max_tokens, progress, size.tokens) as bar:
         say = report or (log.warning if bar.hidden else bar.say)
         call = EngineCall(prepared.plan, prepared.opened, say, bar.read_ahead)
         # Only the engine knows whether this process needs the model any longer.

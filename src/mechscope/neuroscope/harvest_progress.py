@@ -17,17 +17,23 @@ class HarvestProgress:
         characters: about how many characters the corpus has; None if nobody knows.
         max_tokens: where the harvest stops.
         show: whether to draw the bar: True, False, or None for "on a terminal".
+        expected: about how many tokens will be read, which is a better guess than `max_tokens` until a shard is
+            finished, and says at the end of which shard the harvest stops; None if nobody knows.
     """
 
-    def __init__(self, characters: int | None, max_tokens: int | None, show: bool | None) -> None:
-        self.characters, self.max_tokens = characters, max_tokens
+    def __init__(
+        self, characters: int | None, max_tokens: int | None, show: bool | None, expected: int | None = None
+    ) -> None:
+        self.characters, self.max_tokens, self.expected = characters, max_tokens, expected
         self.tokens = self.characters_read = self.ahead = 0
         # None leaves it to tqdm, which looks whether this is a terminal.
         self.bar = tqdm(
             desc="harvest",
             unit=" tokens",
             unit_scale=True,
-            total=max_tokens,
+            total=max_tokens if expected is None else expected,
+            # An even speed over the whole run, because a time left that jumps says nothing.
+            smoothing=0.02,
             disable=None if show is None else not show,
         )
 
@@ -79,7 +85,8 @@ class HarvestProgress:
 
     def _total(self) -> int | None:
         """About how many tokens there will be, judged by those of the characters that were read so far."""
+        stop = self.max_tokens if self.max_tokens is None or self.expected is None else self.expected
         if self.characters is None or not self.characters_read:
-            return self.max_tokens
+            return stop if self.expected is None else self.expected
         whole = max(round(self.tokens * self.characters / self.characters_read), self.tokens)
-        return whole if self.max_tokens is None else min(whole, max(self.max_tokens, self.tokens))
+        return whole if stop is None else min(whole, max(stop, self.tokens))

@@ -36,18 +36,19 @@ class _Text:
     documents: list[int] = field(default_factory=list)
     """The number of each sequence's document in the shard."""
 
-    def groups(self, batch_size: int) -> Iterator[list[int]]:
+    def groups(self, batch_tokens: int) -> Iterator[list[int]]:
         """The numbers of the sequences of some documents, then of others, until all had their turn."""
         by_document: dict[int, list[int]] = {}
         for number, document in enumerate(self.documents):
             by_document.setdefault(document, []).append(number)
-        group = list[int]()
+        group, tokens = list[int](), 0
         # Only the last sequence of a document may be shorter than others: similar ones together need little padding.
         for numbers in sorted(by_document.values(), key=lambda numbers: -len(self.sequences[numbers[-1]])):
             group += numbers
-            if len(group) >= BATCHES_TOGETHER * batch_size:
+            tokens += sum(len(self.sequences[number]) for number in numbers)
+            if tokens >= BATCHES_TOGETHER * batch_tokens:
                 yield group
-                group = []
+                group, tokens = [], 0
         if group:
             yield group
 
@@ -118,10 +119,10 @@ def harvest_shard(
     harvests = {site.name: _SiteHarvest(site, settings, device, workspace) for site in sites}
     text, first_id = _cut(cutter, shard), shard.index * SEQUENCES_PER_SHARD
     with steady_arithmetic(settings.threads):
-        for group in text.groups(settings.batch_size):
+        for group in text.groups(settings.batch_tokens):
             sizes = Counter(text.documents[number] for number in group)
             long = {document for document, size in sizes.items() if size > 1}
-            for batch in in_batches([text.sequences[number] for number in group], settings.batch_size):
+            for batch in in_batches([text.sequences[number] for number in group], settings.batch_tokens):
                 numbers = [group[number] for number in batch.numbers]
                 rows = rows_of_batch(
                     batch.tokens.numpy(),

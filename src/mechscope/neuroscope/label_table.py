@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mechscope.arguments import one_line
 from mechscope.neuroscope.connections import FILE, can_write, writing
 from mechscope.neuroscope.folders import READY, store_folder
 from mechscope.neuroscope.full_text import match_expression
@@ -50,6 +51,14 @@ class LabelTable:
 
     def __init__(self, store: NeuroscopeStore) -> None:
         self._store = store
+
+    def __repr__(self) -> str:
+        found = self.all()
+        heading = f"{len(found):,} {'label' if len(found) == 1 else 'labels'} of units of {self._store.model}"
+        lines = [
+            f"  {each.id}  {each.address.site}/{each.address.unit}  {one_line(each.label)}" for each in found
+        ]
+        return "\n".join([heading, *lines])
 
     def all(self) -> tuple[StoredLabel, ...]:
         """Every label, the oldest first."""

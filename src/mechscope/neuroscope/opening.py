@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +16,9 @@ from mechscope.model.devices import pick_device
 from mechscope.model.special_tokens import text_ids
 from mechscope.neuroscope.plan import HarvestPlan
 from mechscope.neuroscope.sites import Site, find_sites
+
+if TYPE_CHECKING:
+    from mechscope.neuroscope.store import NeuroscopeStore
 
 SAMPLE_TEXT = (
     "\n".join(chr(code) for code in range(33, 127))
@@ -32,7 +35,7 @@ class OpenedModel:
     sites: tuple[Site, ...]
 
     @classmethod
-    def open(cls, model: str, sites: Sequence[str], device: torch.device) -> OpenedModel:
+    def open(cls, model: str, sites: str | Sequence[str], device: torch.device) -> OpenedModel:
         """Load a model and find its sites.
 
         Raises:
@@ -91,6 +94,22 @@ def _regular_ids(tokenizer: Any) -> list[int]:
     vocabulary = getattr(tokenizer, "get_vocab", dict)()
     added = getattr(tokenizer, "get_added_vocab", dict)()
     return [int(number) for token, number in vocabulary.items() if token not in added]
+
+
+def check_inputs(store: NeuroscopeStore, sites: Sequence[Site]) -> None:
+    """Check that the files which sites read besides the model are those that were harvested.
+
+    Raises:
+        ValueError: if not, because then these are other units than those of the store.
+    """
+    harvested = store.about.site_inputs
+    for site in sites:
+        there = harvested.get(site.name)
+        if there and there != (here := _checksum(site.source)):
+            raise ValueError(
+                f"{site.source} has changed since {site.name} was harvested from it (checksum {here}, then {there}): "
+                "harvest it again."
+            )
 
 
 def site_inputs(sources: Sequence[str]) -> tuple[str, ...]:

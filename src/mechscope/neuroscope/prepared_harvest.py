@@ -42,7 +42,7 @@ def prepare_harvest(
     model: str,
     folder: str | Path,
     *,
-    sites: Sequence[str] = ("mlp",),
+    sites: str | Sequence[str] = ("mlp",),
     corpus: str | Sequence[str] | Corpus = "library",
     settings: HarvestSettings | None = None,
     max_tokens: int | None = None,

@@ -37,7 +37,7 @@ from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.plan import HarvestPlan
 from mechscope.neuroscope.sample_pass import Sample, SiteActivations, read_sample
 from mechscope.neuroscope.similarity import most_similar
-from mechscope.neuroscope.sites import Site
+from mechscope.neuroscope.sites import Site, located_source
 from mechscope.neuroscope.state import HarvestState
 from mechscope.neuroscope.unit_contexts import SampleContexts, extreme_contexts
 from mechscope.neuroscope.writing import check_destination, write_contents
@@ -153,6 +153,7 @@ class _Publication:
                 tokens=self.state.tokens,
                 documents=self.state.documents,
                 settings=self.state.settings.to_dict(),
+                site_inputs=self._site_inputs(),
                 co_activation_tokens=len(self.together.chosen),
             ),
             vocabulary=enumerate(vocabulary_texts(model)),
@@ -162,6 +163,11 @@ class _Publication:
             co_activation=self.co_activation(),
         )
 
+    def _site_inputs(self) -> dict[str, str]:
+        # A plan that was made by hand may have none.
+        inputs = zip(self.opened.sites, self.plan.site_inputs, strict=False)
+        return {site.name: checksum for site, checksum in inputs if checksum}
+
     def sites(self) -> Iterator[SiteContents]:
         model, sites = self.opened.model, self.opened.sites
         for number, read in enumerate(read_sample(model, sites, self.state.settings, self.sample)):
@@ -170,7 +176,7 @@ class _Publication:
             self.together.add(read.values, read.counts)
             yield SiteContents(
                 name=read.site.name,
-                source=read.site.source,
+                source=located_source(read.site.source),
                 signed=read.site.signed,
                 left_out=site.left_out,
                 statistics=site_statistics(site),

@@ -13,7 +13,8 @@ from mechscope.neuroscope.schema import KINDS, VALUE
 from mechscope.neuroscope.statistics import MEASURES, ranked
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.store_reading import Snapshot
-from mechscope.neuroscope.units import UnitAddress
+from mechscope.neuroscope.unit_text import shown_token
+from mechscope.neuroscope.units import UnitAddress, as_names
 
 MOST_SEQUENCES = 200
 """A search in texts looks at the contexts in so many sequences, those that fit best."""
@@ -31,6 +32,9 @@ class TokenUnit:
     highest: float
     """The highest activation among these."""
 
+    def __repr__(self) -> str:
+        return f"<{self.address}: {self.contexts} of {self.of} top contexts, highest {self.highest:.3g}>"
+
 
 @dataclass(frozen=True)
 class RankedUnit:
@@ -38,6 +42,9 @@ class RankedUnit:
 
     address: UnitAddress
     value: float
+
+    def __repr__(self) -> str:
+        return f"<{self.address}: {self.value:.4g}>"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,9 @@ class TextUnit:
     """How many of its top or lowest contexts have them."""
     example: str
     """The text of the first of these."""
+
+    def __repr__(self) -> str:
+        return f"<{self.address}: {self.contexts} contexts, such as {shown_token(self.example)!r}>"
 
 
 def find_by_token(store: NeuroscopeStore, token: str, limit: int = 20) -> tuple[TokenUnit, ...]:
@@ -89,7 +99,7 @@ def find_by_token(store: NeuroscopeStore, token: str, limit: int = 20) -> tuple[
 
 
 def find_by_statistic(
-    store: NeuroscopeStore, measure: str, sites: Sequence[str] = (), limit: int = 20, skip: int = 0
+    store: NeuroscopeStore, measure: str, sites: str | Sequence[str] = (), limit: int = 20, skip: int = 0
 ) -> tuple[RankedUnit, ...]:
     """The units that stand out by a measure (see `statistics.MEASURES`), the most extreme first.
 
@@ -103,7 +113,7 @@ def find_by_statistic(
         KeyError: for an unknown measure or site.
     """
     found: list[RankedUnit] = []
-    for name in sites or [site.name for site in store.sites()]:
+    for name in as_names(sites) or [site.name for site in store.sites()]:
         order, values = ranked(store.statistics(name), measure)
         best = zip(order[: skip + limit].tolist(), values[: skip + limit].tolist(), strict=True)
         found += [RankedUnit(UnitAddress(store.model, name, unit), value) for unit, value in best]

@@ -4,6 +4,8 @@ import { lastRow } from "./local_units.js";
 import { ask } from "./remote_model.js";
 
 export class RemoteUnits {
+  turn = 0;
+
   static async load({ model }, site) {
     return new RemoteUnits(model, site, await ask("neuroscope/live/load", { model, site }));
   }
@@ -13,10 +15,14 @@ export class RemoteUnits {
   }
 
   async read(text, unit) {
-    Object.assign(this, { text, unit });
-    return { ...(await ask("neuroscope/live/read", { model: this.model, site: this.site, unit, text })), units: 1 };
+    const turn = ++this.turn;
+    const reading = await ask("neuroscope/live/read", { model: this.model, site: this.site, unit, text });
+    // Until the answer is there, the page shows the text before, and asks about the effect at one of its positions.
+    if (turn === this.turn) this.text = text;
+    return { ...reading, units: 1 };
   }
 
+  /** What a change does to the next token, after a position of the text that was read last. */
   async effect({ unit, position, change, amount }) {
     return ask("neuroscope/live/effect", { model: this.model, site: this.site, text: this.text, unit, position, change, amount });
   }

@@ -105,7 +105,7 @@ def _fill(
 ) -> None:
     starts = sample.starts
     with steady_arithmetic(settings.threads):
-        for batch in in_batches(sample.tokens, settings.batch_size):
+        for batch in in_batches(sample.tokens, settings.batch_tokens):
             lengths = [len(sample.tokens[number]) for number in batch.numbers]
             rows = torch.cat(
                 [

@@ -68,11 +68,16 @@ class Cutter:
         ]
 
 
-def in_batches(sequences: Sequence[np.ndarray], batch_size: int) -> Iterator[Batch]:
-    """Batches of sequences of similar lengths, so that there is little padding; longer sequences come first."""
+def in_batches(sequences: Sequence[np.ndarray], batch_tokens: int) -> Iterator[Batch]:
+    """Batches of sequences of similar lengths, so that there is little padding; longer sequences come first.
+
+    Args:
+        batch_tokens: the most tokens of a batch, padding included; a longer sequence is a batch of its own.
+    """
     order = sorted(range(len(sequences)), key=lambda number: -len(sequences[number]))
-    for start in range(0, len(order), batch_size):
-        numbers = order[start : start + batch_size]
+    while order:
+        size = max(1, batch_tokens // len(sequences[order[0]]))
+        numbers, order = order[:size], order[size:]
         lengths = np.array([len(sequences[number]) for number in numbers])
         tokens = np.zeros((len(numbers), lengths[0]), dtype=np.int64)
         for row, number in enumerate(numbers):

@@ -35,8 +35,8 @@ class HarvestSettings(Settings):
     """How many activations are kept after that token."""
     same: Annotated[int, Range(least=1, most=1000)] = 8
     """Two contexts are duplicates if their last so many tokens, up to the one that they were chosen for, are equal."""
-    batch_size: PositiveInt = 64
-    """How many sequences the model reads at once."""
+    batch_tokens: PositiveInt = 8192
+    """How many tokens the model reads at once, padding included; at least one sequence."""
     threads: Annotated[int, Range(least=1, most=1024)] = 1
     """How many threads compute. Their number changes the last digits, so all workers use the same."""
     shard_characters: PositiveInt = 500_000

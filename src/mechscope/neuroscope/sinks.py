@@ -52,7 +52,7 @@ def calibrated(model: AnyModel, settings: HarvestSettings, shard: Shard) -> Harv
         residuals[site.number].append(values[counts].norm(dim=-1))
 
     with steady_arithmetic(settings.threads):
-        for batch in in_batches(sequences, settings.batch_size):
+        for batch in in_batches(sequences, settings.batch_tokens):
             reader.read(batch, receive)
     if not residuals[0] or not sum(map(len, residuals[0])):
         raise ValueError(

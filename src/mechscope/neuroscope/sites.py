@@ -25,6 +25,7 @@ from torch import Tensor
 
 from mechscope.dictionaries.bundled_folders import BUNDLED, bundled_dictionary_names
 from mechscope.near_names import did_you_mean
+from mechscope.neuroscope.units import as_names
 from mechscope.reading import read_json_object
 
 if TYPE_CHECKING:
@@ -79,8 +80,15 @@ class Site(ABC):
         return f"{type(self).__name__}({self.name!r}, {self.units:,} units)"
 
 
-def find_sites(model: AnyModel, names: Sequence[str]) -> tuple[Site, ...]:
+def find_sites(model: AnyModel, names: str | Sequence[str]) -> tuple[Site, ...]:
     """The sites with these names, in the same order.
+
+    >>> from mechscope import load_model
+    >>> model = load_model("mini-gelu-1l")
+    >>> (neurons,) = find_sites(model, "mlp0")
+    >>> _, cache = model.run_with_cache("import os")
+    >>> neurons.read(cache).shape
+    torch.Size([1, 6, 256])
 
     Args:
         names: names as in the table above; a site's `source` finds the same site again.
@@ -90,7 +98,7 @@ def find_sites(model: AnyModel, names: Sequence[str]) -> tuple[Site, ...]:
         ValueError: for no names, a name given twice, or a site that does not fit the model.
         FileNotFoundError: for a path at which there is nothing.
     """
-    found = [site for name in names for site in _sites(model, name)]
+    found = [site for name in as_names(names) for site in _sites(model, name)]
     if not found:
         raise ValueError("a harvest needs at least one site, such as 'mlp' for the neurons of all blocks.")
     known = [site.name for site in found]
@@ -100,6 +108,18 @@ def find_sites(model: AnyModel, names: Sequence[str]) -> tuple[Site, ...]:
             "name is the name of its site)."
         )
     return tuple(found)
+
+
+def located_source(source: str) -> str:
+    """A site's source with an absolute path if it is a file or a folder, so that it is found from other folders too.
+
+    >>> located_source("mlp0")
+    'mlp0'
+    """
+    if _NEURONS.fullmatch(source) or _HEADS.fullmatch(source) or source in bundled_dictionary_names():
+        return source
+    path, at, hook = source.rpartition("@") if "@" in source else (source, "", "")
+    return f"{Path(path).resolve()}{at}{hook}" if Path(path).exists() else source
 
 
 def known_sites(model: AnyModel) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +10,7 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mechscope.arguments import brief_repr
+from mechscope.arguments import brief_repr, first_line
 from mechscope.neuroscope.contents import About
 from mechscope.neuroscope.folders import find_store
 from mechscope.neuroscope.label_table import LabelTable
@@ -39,6 +40,14 @@ class NeuroscopeStore:
     """A store that is open for reading. Close it, or use it in a `with` statement.
 
     It never blocks a harvest that is being published, and sees the old contents until that has finished.
+
+    >>> store = open_store("mini-gelu-1l")
+    >>> strongest = store.unit("mlp0/109").contexts_of("top")[0]
+    >>> strongest.tokens[strongest.focus]
+    'i'
+    >>> store.statistics("mlp0").maximum.shape
+    (256,)
+    >>> store.close()
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,7 +99,19 @@ class NeuroscopeStore:
         self.close()
 
     def __repr__(self) -> str:
-        return f"NeuroscopeStore({str(self.folder)!r}, model={self.model!r})"
+        return f"store of {self.model} in {self.folder}{self._summary()}"
+
+    def _summary(self) -> str:
+        """What is in the store, for its repr; nothing if it cannot be read any longer."""
+        try:
+            with self.reader.snapshot():
+                about, sites, labels = self.about, self.sites(), len(self.labels.all())
+        except (sqlite3.Error, ValueError, OSError) as error:
+            return f", which cannot be read: {first_line(error)}"
+        lines = [f"{about.tokens:,} tokens of {about.documents:,} documents of {about.corpus}"]
+        lines += [f"{site.name}: {site.units:,} units" for site in sites]
+        lines.append("1 label" if labels == 1 else f"{labels:,} labels")
+        return "".join(f"\n  {line}" for line in lines)
 
     @property
     def about(self) -> About:
@@ -181,6 +202,20 @@ class NeuroscopeStore:
         """Every token with its text."""
         with self.reader.snapshot() as snapshot:
             return dict(snapshot.connection.execute("SELECT token, text FROM vocabulary ORDER BY token"))
+
+
+def open_store(folder_or_model: str | Path) -> NeuroscopeStore:
+    """Open the store in a folder, or a model's store: the user's, or else the one that comes with the package.
+
+    >>> with open_store("mini-gelu-1l") as store:
+    ...     [site.name for site in store.sites()]
+    ['mlp0', 'attn0.entropy', 'attn0.distance', 'attn0.norm']
+
+    Raises:
+        FileNotFoundError: if there is none; names the stores that there are.
+        SchemaError: for a file that is no store, or that a newer version has written.
+    """
+    return NeuroscopeStore.open(folder_or_model)
 
 
 def _contexts(snapshot: Snapshot, number: int) -> tuple[Context, ...]:

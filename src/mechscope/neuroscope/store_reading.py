@@ -60,10 +60,12 @@ class Snapshot:
     @cached_property
     def about(self) -> About:
         """Where the contents come from."""
-        values: dict[str, Any] = {field.name: self.raw_about[field.name] for field in fields(About)}
+        # Older stores do not have the last of these.
+        raw = {"site_inputs": "{}"} | self.raw_about
+        values: dict[str, Any] = {field.name: raw[field.name] for field in fields(About)}
         for name in ("tokens", "documents", "co_activation_tokens", "publication"):
             values[name] = int(values[name])
-        return About(**values | {"settings": json.loads(values["settings"])})
+        return About(**values | {name: json.loads(values[name]) for name in ("settings", "site_inputs")})
 
     @cached_property
     def sites(self) -> dict[str, StoredSite]:

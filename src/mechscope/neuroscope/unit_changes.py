@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mechscope.neuroscope._site_readers import Heads, Latents, Neurons
+from mechscope.dictionaries.head import read_part, write_part
+from mechscope.neuroscope._site_readers import Directions, Heads, Latents, Neurons
 from mechscope.neuroscope.messages import Change
 from mechscope.neuroscope.sites import Site
 
@@ -19,9 +20,9 @@ def changes_of(site: Site) -> tuple[Change, ...]:
     """What can be done to the units of a site; nothing where a change has no clear meaning."""
     if isinstance(site, Heads):
         return ("zero", "multiply")
-    if isinstance(site, Neurons):
+    if isinstance(site, Neurons | Directions):
         return ("zero", "add")
-    if isinstance(site, Latents) and site.head is None and not site.dictionary.cfg.transcodes:
+    if isinstance(site, Latents) and not site.dictionary.cfg.transcodes:
         return ("zero", "add")
     return ()
 
@@ -30,7 +31,17 @@ def change_hook(site: Site, unit: int, change: Change, amount: float) -> Hook:
     """The hook that changes a unit at every position.
 
     A neuron's activation is replaced. A head's statistic cannot be set, so its output is multiplied instead. A latent
-    moves the activation that its dictionary reads along the latent's direction.
+    moves the activation that its dictionary reads along the latent's direction. A direction from a file moves the
+    activation along itself until the projection is 0, or larger by `amount`; it need not have the length 1.
+
+    >>> from mechscope import load_model
+    >>> from mechscope.neuroscope.sites import find_sites
+    >>> model = load_model("mini-gelu-1l")
+    >>> (neurons,) = find_sites(model, ["mlp0"])
+    >>> with model.hooks(fwd_hooks=[change_hook(neurons, 17, "zero", 0)]):
+    ...     _, cache = model.run_with_cache("import os")
+    >>> bool(cache["post", 0][..., 17].any())
+    False
 
     Args:
         amount: what is added to the activation, or the factor; 0 for "zero".
@@ -56,11 +67,18 @@ def change_hook(site: Site, unit: int, change: Change, amount: float) -> Hook:
             return post
 
         return site.hook, set_neuron
-    assert isinstance(site, Latents)
-    direction = site.dictionary.W_dec[unit].detach() / site.dictionary.scale_out
+    assert isinstance(site, Latents | Directions)
+    direction, head = (
+        (site.steps[unit], None) if isinstance(site, Directions) else (_decoder(site, unit), site.head)
+    )
 
     def move(activation: Tensor, hook: Any) -> Tensor:
         step = -site.read({site.hook: activation})[..., unit, None] if change == "zero" else amount
-        return activation + step * direction
+        moved = read_part(activation, head, site.hook) + step * direction
+        return write_part(activation, moved, head, site.hook)
 
     return site.hook, move
+
+
+def _decoder(site: Latents, unit: int) -> Tensor:
+    return site.dictionary.W_dec[unit].detach() / site.dictionary.scale_out

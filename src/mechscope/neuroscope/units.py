@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from mechscope.neuroscope.unit_html import page_html
+from mechscope.neuroscope.unit_text import context_text, page_lines
 
 ContextKind = Literal["top", "low", "quantile", "random"]
 """Why a context is shown: among the highest or lowest activations, at a quantile, or drawn at random."""
@@ -46,6 +50,11 @@ class UnitAddress:
         return f"{self.model}/{self.site}/{self.unit}"
 
 
+def as_names(names: str | Sequence[str]) -> Sequence[str]:
+    """Names of sites, of which a single one may be given by itself."""
+    return (names,) if isinstance(names, str) else names
+
+
 @dataclass(frozen=True)
 class Context:
     """A piece of text and a unit's activation on every token of it."""
@@ -66,6 +75,9 @@ class Context:
     """For quantile contexts, the share of activations below this one, in [0, 1]."""
     ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
     """The ids of the tokens, from which the text can be rebuilt where a token is only a part of a character."""
+
+    def __repr__(self) -> str:
+        return f"Context({self.kind}, {self.value:.3g}: {context_text(self)})"
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,10 @@ class Histogram:
     counts: tuple[int, ...]
     """The number of activations from each edge up to, but not including, the next."""
 
+    def __repr__(self) -> str:
+        low, high = self.edges[0], self.edges[-1]
+        return f"Histogram({sum(self.counts):,} activations in {len(self.counts)} bins from {low:.3g} to {high:.3g})"
+
 
 @dataclass(frozen=True)
 class LogitEffects:
@@ -118,7 +134,15 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class UnitPage:
-    """Everything that is stored about a unit."""
+    """Everything that is stored about a unit; in a notebook, its strongest contexts are shown with coloured tokens.
+
+    >>> from mechscope import neuroscope
+    >>> with neuroscope.open_store("mini-gelu-1l") as store:
+    ...     page = store.unit("mlp0/94")
+    >>> strongest = page.contexts_of("top")[0]
+    >>> strongest.tokens[strongest.focus].isspace()
+    True
+    """
 
     address: UnitAddress
     statistics: UnitStatistics
@@ -131,6 +155,12 @@ class UnitPage:
     """The units of the same site with the most similar output weights."""
     by_activation: tuple[Neighbour, ...]
     """The units whose activations correlate most with this one's."""
+
+    def __repr__(self) -> str:
+        return page_lines(self)
+
+    def _repr_html_(self) -> str:
+        return page_html(self)
 
     def contexts_of(self, kind: ContextKind) -> tuple[Context, ...]:
         """The contexts of one kind."""

@@ -118,7 +118,9 @@ def _write(connection: sqlite3.Connection, contents: Contents, publication: int,
         publication=publication,
         published=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    kept = dataclasses.asdict(about) | {"settings": json.dumps(about.settings, sort_keys=True)}
+    kept = dataclasses.asdict(about) | {
+        name: json.dumps(getattr(about, name), sort_keys=True) for name in ("settings", "site_inputs")
+    }
     kept |= {
         "token_type": token_type.str,
         "arrays": arrays.name,

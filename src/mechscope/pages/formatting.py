@@ -65,6 +65,21 @@ def duration(seconds: float) -> str:
     return f"{hours}\u00a0h" + (f"\u00a0{rest}\u00a0min" if rest else "")
 
 
+def file_size(size: int) -> str:
+    """Format a number of bytes with two digits, as it is written for a rough size.
+
+    >>> file_size(90_000), file_size(2_380_000), file_size(41_700_000_000)
+    ('90\\xa0kB', '2.4\\xa0MB', '42\\xa0GB')
+    """
+    value, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    digits = 1 if value < 9.95 and unit != "bytes" else 0
+    return f"{value:,.{digits}f}\u00a0{unit}"
+
+
 def day_in_words(when: datetime.date) -> str:
     """A date.
 

@@ -7,12 +7,15 @@ import json
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from mechscope.neuroscope.corpus import NAMED_CORPORA, Document, open_corpus
 from mechscope.neuroscope.corpus import opening as corpus_opening
+from mechscope.neuroscope.corpus.compressed import open_unpacked
 from mechscope.neuroscope.corpus.text_files import CHUNK
 
 
@@ -89,6 +92,24 @@ def test_a_file_that_is_damaged_far_inside_is_skipped_whole(tmp_path: Path) -> N
     documents, reports = read(tmp_path)
     assert not documents
     assert f"(byte {2 * CHUNK:,} is 0xc3)" in reports[0]
+
+
+def test_a_file_is_checked_again_only_when_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counting(path: Path) -> AbstractContextManager[BinaryIO]:
+        opened.append(path.name)
+        return open_unpacked(path)
+
+    monkeypatch.setattr("mechscope.neuroscope.corpus.text_files.open_unpacked", counting)
+    file = tmp_path / "a.txt"
+    file.write_text("some text")
+    assert read(file) == read(file)
+    assert len(opened) == 1 + 2
+    file.write_bytes(b"\0 no text")
+    assert "it is binary" in read(file)[1][0]
 
 
 def test_a_letter_across_two_chunks_is_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mechscope.arguments import one_line, visible_token
 from mechscope.neuroscope.label_table import StoredLabel
+from mechscope.neuroscope.unit_text import shown_token, statistics_text, tokens_around
 from mechscope.neuroscope.units import Context, Histogram, Neighbour, UnitPage
 
 HEADINGS = {
@@ -71,7 +72,7 @@ def context_line(context: Context, width: int, strongest: float) -> Text:
     """
     share = "" if context.quantile is None else f"{context.quantile:7.1%}  "
     line = Text(f"{share}{context.value:#9.3g}  ")
-    for place in _around(context, width - line.cell_len):
+    for place in tokens_around(context, width - line.cell_len):
         shown = shown_token(context.tokens[place])
         style = colour(context.values[place], strongest)
         if place == context.focus:
@@ -91,39 +92,8 @@ def colour(value: float, strongest: float) -> str:
     return f"black on rgb({red},{green},{blue})"
 
 
-def shown_token(text: str) -> str:
-    r"""A token whose line breaks and control characters cannot move the cursor.
-
-    >>> print(shown_token(" a\n"), shown_token("\x1b[1m"))
-     a⏎ \x1b[1m
-    """
-    return one_line(text.replace("\n", "⏎"))
-
-
-def _around(context: Context, width: int) -> range:
-    """The tokens that fit, two thirds of them before the focus."""
-    sizes = [cell_len(shown_token(token)) for token in context.tokens]
-    left = right = context.focus
-    room = width - sizes[context.focus] - 2
-    before = room * 2 // 3
-    while left > 0 and sizes[left - 1] <= before:
-        left -= 1
-        before -= sizes[left]
-        room -= sizes[left]
-    while right + 1 < len(sizes) and sizes[right + 1] <= room:
-        right += 1
-        room -= sizes[right]
-    return range(left, right + 1)
-
-
 def _statistics(page: UnitPage, left_out: int) -> Text:
-    found = page.statistics
-    sinks = f" (without {left_out:,} attention sinks)" if left_out else ""
-    return Text(
-        f"above 0 at {found.firing_rate:.2%} of {found.tokens:,} tokens{sinks} · mean {found.mean:.3g}, standard "
-        f"deviation {found.variance**0.5:.3g} · from {found.minimum:.3g} to {found.maximum:.3g} · skewness "
-        f"{found.skewness:.3g}, excess kurtosis {found.kurtosis:.3g}"
-    )
+    return Text(statistics_text(page.statistics, left_out))
 
 
 def _scores(label: StoredLabel) -> str:

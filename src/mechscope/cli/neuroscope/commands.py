@@ -27,7 +27,7 @@ class Harvest:
     (attn.entropy, attn.distance, attn.norm), or a dictionary."""
     corpus: Annotated[tuple[str, ...], Names] = ("library",)
     """What to read: library (Python's own code; the default), docstrings, held-out, books (needs MECHSCOPE_DATA), text
-    files, JSON Lines, folders of these, or Hugging Face data sets."""
+    files, JSON Lines (both also as .gz, .bz2, .xz or .zst), folders of these, or Hugging Face data sets."""
     field: Annotated[str, Name] = "text"
     """The field of JSON Lines and data sets that has the text (default: text)."""
     max_tokens: Annotated[int | None, Whole] = None
@@ -48,8 +48,8 @@ class Harvest:
     """How many sequences are drawn at random, for contexts at quantiles, correlations and tests of labels."""
     keep_sinks: Annotated[bool, Flag] = False
     """Also count tokens on which attention rests for lack of anything better (such as the first of a sequence)."""
-    batch: Annotated[int, Count] = 16
-    """How many sequences are read at once."""
+    batch_tokens: Annotated[int, Count] = 8192
+    """How many tokens the model reads at once. Fewer need less memory."""
     threads: Annotated[int, Count] = 1
     """How many threads each worker computes with. It changes the last digits, unlike the number of workers."""
     shard: Annotated[int, Count] = 500_000

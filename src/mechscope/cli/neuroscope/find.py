@@ -8,11 +8,11 @@ from rich.text import Text
 
 from mechscope.arguments import one_line
 from mechscope.cli.errors import UserError, user_errors
-from mechscope.cli.neuroscope._unit_text import shown_token
 from mechscope.cli.neuroscope.store_commands import Fire, Search, Units
 from mechscope.neuroscope.queries import find_by_statistic, find_by_text, find_by_token
 from mechscope.neuroscope.statistics import measure
 from mechscope.neuroscope.store import NeuroscopeStore
+from mechscope.neuroscope.unit_text import shown_token
 
 
 def run_search(command: Search) -> int:
@@ -69,7 +69,7 @@ def run_units(command: Units) -> int:
 
 def run_fire(command: Fire) -> int:
     """Run `fire` and return its exit code."""
-    from mechscope.neuroscope.fire import fire
+    from mechscope.neuroscope.fire import BEFORE, fire
 
     _check_limit(command.limit)
     console = Console(highlight=False)
@@ -77,7 +77,7 @@ def run_fire(command: Fire) -> int:
         fired = fire(store, " ".join(command.text), sites=command.sites, limit=command.limit)
     table = _table("unit", "activation", "share of tokens", "token", numbers=2)
     for unit in fired.units:
-        before = shown_token("".join(fired.tokens[max(0, unit.position - 5) : unit.position]))
+        before = shown_token("".join(fired.tokens[max(0, unit.position - BEFORE) : unit.position]))
         share = f"{unit.share:.3%}" if unit.share else "never"
         table.add_row(
             Text(str(unit.address)),

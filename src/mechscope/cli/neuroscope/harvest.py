@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from contextlib import ExitStack
@@ -13,11 +14,13 @@ from mechscope.cli.command_line import command_line
 from mechscope.cli.errors import user_errors
 from mechscope.cli.neuroscope.commands import Harvest
 from mechscope.neuroscope.units import UnitAddress
+from mechscope.pages.formatting import file_size
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mechscope.neuroscope.engines.engine import Engine
+    from mechscope.neuroscope.expected_size import ExpectedSize
     from mechscope.neuroscope.finished_harvest import Finished
     from mechscope.neuroscope.prepared_harvest import PreparedHarvest
     from mechscope.neuroscope.settings import HarvestSettings
@@ -31,6 +34,7 @@ def run_harvest(command: Harvest) -> int:
             from mechscope.neuroscope.comparing import WORK
             from mechscope.neuroscope.corpus import open_corpus
             from mechscope.neuroscope.engines.engine import WorkerError
+            from mechscope.neuroscope.expected_size import expected_size
             from mechscope.neuroscope.folders import store_folder
             from mechscope.neuroscope.harvest import CorpusChangedError, finish_harvest
             from mechscope.neuroscope.prepared_harvest import prepare_harvest
@@ -51,11 +55,19 @@ def run_harvest(command: Harvest) -> int:
             )
             check_destination(folder, prepared.plan.model)
         before = sum(tokens for _, tokens in prepared.work.shards.values())
-        _print_beginning(prepared, before)
+        expected = expected_size(prepared)
+        _print_beginning(prepared, expected, folder)
+        if finished := len(prepared.work.shards):
+            were = "shard was" if finished == 1 else "shards were"
+            print(f"{finished:,} {were} finished before, with {before:,} tokens", flush=True)
         began = time.monotonic()
         try:
             found = finish_harvest(
-                prepared, engine, progress=False if command.no_progress else None, report=_report
+                prepared,
+                engine,
+                progress=False if command.no_progress else None,
+                report=_report,
+                expected=expected,
             )
         except (WorkerError, CorpusChangedError) as error:
             print(f"mechscope: {error}\n{command.kept}", file=sys.stderr)
@@ -108,7 +120,7 @@ def _settings(command: Harvest) -> HarvestSettings:
         top=command.top,
         low=command.low,
         sample=command.sample,
-        batch_size=command.batch,
+        batch_tokens=command.batch_tokens,
         threads=command.threads,
         shard_characters=command.shard,
         leave_out_sinks=not command.keep_sinks,
@@ -116,14 +128,47 @@ def _settings(command: Harvest) -> HarvestSettings:
     )
 
 
-def _print_beginning(prepared: PreparedHarvest, before: int) -> None:
-    plan, finished = prepared.plan, len(prepared.work.shards)
+def _print_beginning(prepared: PreparedHarvest, expected: ExpectedSize, folder: Path) -> None:
+    """What will be read with what, and how much disk space it will take."""
+    plan = prepared.plan
     names = ", ".join(prepared.site_names[:4])
     names += f" and {len(prepared.site_names) - 4} more" if len(prepared.site_names) > 4 else ""
-    print(f"{plan.model}: {names}; reading {plan.corpus_description}, on {plan.device}")
-    if finished:
-        were = "shard was" if finished == 1 else "shards were"
-        print(f"{finished:,} {were} finished before, with {before:,} tokens", flush=True)
+    print(f"{plan.model}: {names} ({expected.units:,} units), on {plan.device}")
+    print(f"Reading {plan.corpus_description}{_amount(expected, prepared.max_tokens)}")
+    about = "about" if expected.tokens is not None else "at most about"
+    work = (
+        ""
+        if expected.work_bytes is None
+        else f", and up to {file_size(expected.work_bytes)} to resume the harvest"
+    )
+    print(f"Disk space: {about} {file_size(expected.store_bytes)} for the store{work}", flush=True)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    free, needed = shutil.disk_usage(there).free, expected.store_bytes + (expected.work_bytes or 0)
+    if free < needed:
+        _report(
+            f"Only {file_size(free)} are free in {there}. If that is not enough, the harvest stops and keeps what is "
+            "finished; --out names another place, and --top, --low and --sites keep less."
+        )
+
+
+def _amount(expected: ExpectedSize, max_tokens: int | None) -> str:
+    """How much will be read."""
+    if expected.tokens is None or expected.shards is None:
+        return ", of unknown length"
+    shards = "1 shard" if expected.shards == 1 else f"{expected.shards:,} shards"
+    if expected.corpus_tokens is None:
+        return f": about {_rounded(expected.tokens)} tokens, in {shards}"
+    if max_tokens is not None and expected.tokens < expected.corpus_tokens:
+        return (
+            f": about {_rounded(expected.tokens)} of {_rounded(expected.corpus_tokens)} tokens, in {shards}"
+        )
+    return f": about {_rounded(expected.tokens)} tokens, in {shards}"
+
+
+def _rounded(count: int) -> str:
+    """A number of which only the first digits are known."""
+    digits = max(0, len(str(count)) - 2)
+    return f"{round(count, -digits):,}"
 
 
 def _print_end(finished: Finished, before: int, seconds: float) -> None:

@@ -18,6 +18,7 @@ from mechscope.neuroscope.labels.current import is_current
 from mechscope.neuroscope.labels.examples import like_contexts
 from mechscope.neuroscope.labels.predicates import load_predicate
 from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words, rule_in_words
+from mechscope.neuroscope.labels.writing import write_label
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
 
@@ -28,9 +29,7 @@ def run_label(command: Label) -> int:
         address = UnitAddress.parse(command.address)
         with NeuroscopeStore.open(command.store or address.model) as store:
             rule = _rule(command, store)
-            written = store.labels.add(
-                address, " ".join(command.label), rule.kind if rule else "", rule.text if rule else ""
-            )
+            written = write_label(store, address, " ".join(command.label), rule)
     again = f" --predicate {command.predicate}" if command.predicate else ""
     _say(f"{address} has label {written.id}: {one_line(written.label)}.")
     if rule is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mechscope.near_names import did_you_mean_clause
+from mechscope.neuroscope.corpus.compressed import DamagedArchiveError, open_unpacked
 from mechscope.reading import regular_file
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -36,49 +37,79 @@ class JsonLines:
         """Texts that were found so far."""
         self.first_problem = ""
         """What was wrong with the first line that was skipped."""
+        self.damage = ""
+        """Where and how the file turned out to be damaged, if it is compressed; its later lines are lost."""
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
-        """(number of the line, text) of every line that has one; blank lines do not count."""
-        with self.path.open("rb") as file:
-            for number, line in enumerate(_lines(file), start=1):
-                try:
-                    text = self._text(line)
-                except ValueError as error:
-                    self.skipped += 1
-                    self.first_problem = self.first_problem or f"line {number:,} {error}"
-                    continue
-                if text.strip():
-                    self.found += 1
-                    yield number, text
+        """(number of the line, text) of every line that has one; blank lines do not count.
+
+        Raises:
+            ValueError: for a compressed file of a format that this Python cannot unpack.
+        """
+        number = 0
+        try:
+            with open_unpacked(self.path) as file:
+                for number, line in enumerate(_lines(file), start=1):
+                    try:
+                        text = text_of_line(line, self.field)
+                    except ValueError as error:
+                        self.skipped += 1
+                        self.first_problem = self.first_problem or f"line {number:,} {error}"
+                        continue
+                    if text.strip():
+                        self.found += 1
+                        yield number, text
+        except DamagedArchiveError as error:
+            where = (
+                f"after line {number:,}; the lines up to there are read" if number else "in its first line"
+            )
+            self.damage = f"{error} {where}"
 
     @property
     def problem(self) -> str:
         """What was wrong with the file that has been read; empty if nothing was."""
+        problems = [self.damage] if self.damage else []
         if self.skipped:
             lines = "1 line was" if self.skipped == 1 else f"{self.skipped:,} lines were"
-            return f"{lines} skipped ({self.first_problem})"
-        return "" if self.found else "it is empty"
+            problems.append(f"{lines} skipped ({self.first_problem})")
+        return "; ".join(problems) or ("" if self.found else "it is empty")
 
-    def _text(self, line: bytes | None) -> str:
-        if line is None:
-            raise ValueError(f"is longer than {LONGEST_LINE:,} bytes")
-        if not line.strip():
-            return ""
-        try:
-            found: Any = json.loads(line.decode("utf-8-sig"))
-        except UnicodeDecodeError as error:
-            raise ValueError("is not UTF-8 text") from error
-        except (ValueError, RecursionError) as error:
-            raise ValueError("is not valid JSON") from error
-        if not isinstance(found, dict):
-            raise ValueError("is not a JSON object")
-        if self.field not in found:
-            hint = did_you_mean_clause(self.field, found)
-            raise ValueError(f"has no field {self.field!r}{'; ' if hint else ''}{hint}")
-        text = found[self.field]
-        if not isinstance(text, str):
-            raise ValueError(f"has no text in the field {self.field!r} but {type(text).__name__}")
-        return text.replace("\r\n", "\n")
+
+def text_of_line(line: bytes | None, field: str) -> str:
+    """The text in a line; empty for a blank line.
+
+    Args:
+        line: None stands for a line that is too long.
+        field: the name of the field that has the text.
+
+    Raises:
+        ValueError: if it has no text; says what is wrong, after "line 3".
+    """
+    if line is None:
+        raise ValueError(f"is longer than {LONGEST_LINE:,} bytes")
+    if not line.strip():
+        return ""
+    try:
+        found: Any = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError("is not UTF-8 text") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError("is not valid JSON") from error
+    if not isinstance(found, dict):
+        raise ValueError("is not a JSON object")
+    if field not in found:
+        hint = did_you_mean_clause(field, found)
+        raise ValueError(f"has no field {field!r}{'; ' if hint else ''}{hint}")
+    text = found[field]
+    if not isinstance(text, str):
+        raise ValueError(f"has no text in the field {field!r} but {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # JSON can write it, as "\\ud800", but it is no character, and no tokenizer reads it.
+        half = ascii(text[error.start])
+        raise ValueError(f"has half of a surrogate pair ({half}) in the field {field!r}") from error
+    return text.replace("\r\n", "\n")
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes | None]:

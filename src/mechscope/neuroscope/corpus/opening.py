@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mechscope.dictionaries.sources.texts import ENDINGS
 from mechscope.near_names import did_you_mean
+from mechscope.neuroscope.corpus.compressed import COMPRESSED, suffix_of_content, why_unreadable
 from mechscope.neuroscope.corpus.data_sets import data_set_texts, is_hub_name, is_saved_data_set
 from mechscope.neuroscope.corpus.documents import Document, cut_into_documents
 from mechscope.neuroscope.corpus.json_lines import JSON_LINES, JsonLines
@@ -74,8 +75,9 @@ def open_corpus(names: str | Sequence[str] = "library", field: str = "text") -> 
     'calendar.py'
 
     Args:
-        names: one of `NAMED_CORPORA`; a file of text or of JSON Lines; a folder of such files; a Hugging Face data
-            set (a folder of `save_to_disk`, or a name on the hub). Several are read one after another.
+        names: one of `NAMED_CORPORA`; a file of text or of JSON Lines, which may be compressed; a folder of such
+            files; a Hugging Face data set (a folder of `save_to_disk`, or a name on the hub). Several are read one
+            after another.
         field: the field that has the text, in JSON Lines and data sets.
 
     Raises:
@@ -101,7 +103,7 @@ def open_corpus(names: str | Sequence[str] = "library", field: str = "text") -> 
 
 def is_read(path: Path) -> bool:
     """Whether a file in a folder is read, by its ending."""
-    return path.suffix.lower() in (*ENDINGS, *JSON_LINES)
+    return not _why_left_out(path)
 
 
 def _documents(name: str, field: str, report: Report) -> Iterator[Document]:
@@ -120,25 +122,31 @@ def _documents(name: str, field: str, report: Report) -> Iterator[Document]:
 
 
 def _folder(folder: Path, field: str, report: Report) -> Iterator[Document]:
-    others = 0
-    example = ""
+    left_out: dict[str, tuple[str, int]] = {}
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if is_read(path):
-            yield from _file(path, name, field, report)
+        if reason := _why_left_out(path):
+            # One name is kept as an example, and the others are counted.
+            example, number = left_out.get(reason, (name, 0))
+            left_out[reason] = (example, number + 1)
         else:
-            others += 1
-            example = example or name
-    if others:
-        files = f"{example} is" if others == 1 else f"{others:,} files (such as {example}) are"
-        report(
-            f"in {folder}, {files} left out: only files that end in {', '.join((*ENDINGS, *JSON_LINES))} are read."
-        )
+            yield from _file(path, name, field, report)
+    for reason, (example, number) in left_out.items():
+        files = f"{example} is" if number == 1 else f"{number:,} files (such as {example}) are"
+        report(f"in {folder}, {files} left out: {reason}.")
+
+
+def _why_left_out(path: Path) -> str:
+    """Why a file in a folder is not read, judged by its name; empty if it is."""
+    if suffix_of_content(path) not in (*ENDINGS, *JSON_LINES):
+        endings = ", ".join((*ENDINGS, *JSON_LINES))
+        return f"only files that end in {endings} are read, compressed ({', '.join(COMPRESSED)}) or not"
+    return why_unreadable(path)
 
 
 def _file(path: Path, name: str, field: str, report: Report) -> Iterator[Document]:
     try:
-        if path.suffix.lower() in JSON_LINES:
+        if suffix_of_content(path) in JSON_LINES:
             yield from _json_lines(path, name, field, report)
         else:
             yield from cut_into_documents(name, text_chunks(path))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+from mechscope.neuroscope.corpus.compressed import open_unpacked
 from mechscope.reading import regular_file
 
 CHUNK = 2**20
@@ -15,13 +18,13 @@ _OTHER_UNICODE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def text_chunks(path: Path) -> Iterator[str]:
-    """The text of a UTF-8 file in chunks; every kind of line ending becomes a newline.
+    """The text of a UTF-8 file in chunks, unpacked if it is compressed; every kind of line ending becomes a newline.
 
     Raises:
         OSError, ValueError: for a file that `check_text` refuses.
     """
     check_text(path)
-    with path.open(encoding="utf-8-sig") as file:
+    with open_unpacked(path) as content, io.TextIOWrapper(content, "utf-8-sig") as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
@@ -31,13 +34,24 @@ def check_text(path: Path) -> None:
 
     Raises:
         OSError: for a file that cannot be opened.
-        ValueError: for an empty or binary file, for text in another encoding, and for what is not a regular file.
+        ValueError: for an empty or binary file, for text in another encoding, for what is not a regular file, and for
+            an archive that is damaged or of a format that this Python cannot unpack.
     """
-    regular_file(path)
+    found = regular_file(path).stat()
+    _check_text(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _check_text(path: Path, time: int, size: int) -> None:
+    """Check a file in the state that it was in at a time.
+
+    A harvest begins to read its corpus several times: to see whether there is text, to measure, to harvest. Large files
+    are checked only once.
+    """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     position = 0
     empty = True
-    with path.open("rb") as file:
+    with open_unpacked(path) as file:
         while True:
             data = file.read(CHUNK)
             if position == 0 and data.startswith(_OTHER_UNICODE):

@@ -10,6 +10,7 @@ from mechscope.neuroscope.harvest_shard import harvest_shard
 from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.plan import HarvestPlan
 from mechscope.neuroscope.shards import Shard
+from mechscope.neuroscope.sites import located_source
 from mechscope.neuroscope.state import HarvestState
 
 
@@ -37,15 +38,9 @@ class ShardWorker:
 
 def located(plan: HarvestPlan) -> HarvestPlan:
     """A plan whose relative paths have become absolute, for workers that start in other folders."""
-
-    def absolute(name: str) -> str:
-        path, at, hook = name.rpartition("@")
-        place = Path(path or name)
-        return f"{place.resolve()}{at}{hook}" if path and place.exists() else _absolute(name)
-
-    return dataclasses.replace(plan, model=_absolute(plan.model), sites=tuple(map(absolute, plan.sites)))
-
-
-def _absolute(name: str) -> str:
-    path = Path(name)
-    return str(path.resolve()) if path.exists() else name
+    model = Path(plan.model)
+    return dataclasses.replace(
+        plan,
+        model=str(model.resolve()) if model.exists() else plan.model,
+        sites=tuple(map(located_source, plan.sites)),
+    )

@@ -21,13 +21,22 @@ Function = Callable[[str, str, str], object]
 
 @dataclass(frozen=True)
 class Predicate(Rule):
-    """A Python function of a token and the text around it."""
+    """A Python function of a token and the text around it.
+
+    >>> rule = Predicate(lambda before, token, after: token == "b", "is b")
+    >>> [each.tolist() for each in rule.scores([("a", "b")])]
+    [[0.0, 1.0]]
+    """
 
     function: Function
-    text: str
-    """The name of the file and the function, and a checksum of the file."""
+    text: str = ""
+    """The name of the file and the function, and a checksum of the file; by default the name of the function."""
 
     kind = "predicate"
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            object.__setattr__(self, "text", getattr(self.function, "__name__", type(self.function).__name__))
 
     def scores(self, sequences: Sequence[Tokens]) -> list[Float[np.ndarray, " pos"]]:
         return [np.array(self._of(tokens), float) for tokens in sequences]

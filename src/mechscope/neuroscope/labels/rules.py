@@ -81,6 +81,8 @@ class Words(Rule):
     at: At = "all"
 
     def __post_init__(self) -> None:
+        if isinstance(self.words, str):
+            raise ValueError(f"words must be several, such as ({self.words!r},), and not one text.")
         if not self.words or not all(word.strip() for word in self.words):
             raise ValueError("give at least one word, and no empty ones: --words import,from.")
         _check_place(self.at)
@@ -157,6 +159,10 @@ class TokenPatterns(Rule):
     kind = "tokens"
 
     def __post_init__(self) -> None:
+        if isinstance(self.patterns, str) or any(isinstance(each, str) for each in self.patterns):
+            raise ValueError(
+                "patterns must be runs of tokens, such as ((' the', ' cat'),); for a single token, write ((' the',),)."
+            )
         if not self.patterns or not all(any(token for token in pattern) for pattern in self.patterns):
             raise ValueError("give at least one token, and no empty ones.")
 

@@ -12,6 +12,7 @@ import torch
 from mechscope.neuroscope.endpoints import OpenStores
 from mechscope.neuroscope.fire import unusual_units
 from mechscope.neuroscope.messages import SiteRequest
+from mechscope.neuroscope.opening import check_inputs
 from mechscope.neuroscope.sites import Site, find_sites
 from mechscope.neuroscope.unit_changes import change_hook, changes_of
 from mechscope.pages.endpoints import refused_as
@@ -126,6 +127,8 @@ class UnitReadings:
         if site is None or of_model is None or of_model() is not model:
             with refused_as(409):
                 (site,) = find_sites(model, [self._source(request)])
+            with self.stores.get(request.model) as store, refused_as(409):
+                check_inputs(store, [site])
             self._sites[key] = (weakref.ref(model), site)
             while len(self._sites) > MOST_SITES:
                 self._sites.popitem(last=False)
