@@ -242,6 +242,13 @@ def test_the_address_keeps_the_text_of_the_reader(
     page.wait_for_function("() => document.querySelector('[data-part=text]').value === 'a & b?'")
     page.locator("[data-part=live-words]", has_text="Its activation is between").wait_for()
     assert "shares its attention" in page.inner_text("[data-kind]:visible")
+    # Where the head looks from the chosen token, which is the last one at first.
+    pattern = page.locator("[data-part=live-pattern]")
+    tokens = page.locator("[data-part=live-tokens] .ms-token")
+    assert pattern.locator(".ms-token").all_inner_texts() == tokens.all_inner_texts()
+    tokens.nth(2).click()
+    pattern.get_by_text("From “␣” it attends to:").wait_for()
+    assert pattern.locator(".ms-token").all_inner_texts() == tokens.all_inner_texts()[:3]
     page.select_option("[data-part=change]", "multiply")
     page.focus("[data-part=amount]")
     page.keyboard.press("End")

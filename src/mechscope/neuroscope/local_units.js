@@ -59,6 +59,11 @@ export class LocalUnits {
     return { rows, divergence: Math.max(divergence, 0) };
   }
 
+  /** The ids of the tokens of the text that was read last. */
+  async readIds() {
+    return this.kept.tokens;
+  }
+
   /** The text of tokens, without the parts of characters at its ends. */
   textOf(tokens) {
     return this.tokenizer.decode(tokens).replace(/^\ufffd+|\ufffd+$/g, "");

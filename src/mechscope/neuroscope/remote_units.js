@@ -27,6 +27,10 @@ export class RemoteUnits {
     return ask("neuroscope/live/effect", { model: this.model, site: this.site, text: this.text, unit, position, change, amount });
   }
 
+  async readIds() {
+    return (await ask("models/tokens", { model: this.model, text: this.text })).tokens;
+  }
+
   async pattern(tokens, head) {
     const layer = Number(/^attn(\d+)/.exec(this.site)[1]);
     const patterns = await ask("models/attention", { model: this.model, tokens, edits: [], layer });

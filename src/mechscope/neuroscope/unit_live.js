@@ -16,7 +16,7 @@ const MOST_ACTIVE = 8; // units in a list
 const PATTERN = 32; // tokens of a pattern
 const WAIT = 300; // milliseconds without a keystroke before a server is asked
 const KEEP = 300; // browsers refuse to change the address at every keystroke
-const SHOWN = ["live-tokens", "active", "effect", "microscope"]; // parts that show a reading
+const SHOWN = ["live-tokens", "live-pattern", "active", "effect", "microscope"]; // parts that show a reading
 const PLAIN = "The fox saw the hen and the fox saw the"; // for a unit that never fired
 const CHANGES = { zero: "switch it off", add: "add to its activation", multiply: "multiply its output" };
 
@@ -185,11 +185,29 @@ export class LivePanel {
       tokens: strings, values, ...coloursOf(statistics, site.signed), selected: this.position, described: true,
       onSelect: (index) => {
         this.position = index;
+        this.drawOwnPattern();
         this.effect();
       },
     });
+    this.drawOwnPattern();
     this.find("live-bytes").hidden = !strings.some((token) => /<0x[0-9A-F]{2}>/.test(token));
     this.find("live-words").textContent = inWords(strings.slice(first), values.slice(first), statistics, site.signed);
+  }
+
+  /** For heads: what the head attends to from the chosen token of the reader's text. */
+  async drawOwnPattern() {
+    const { units, reading, position, address } = this;
+    const box = this.find("live-pattern");
+    box.hidden = !isHead(address.site);
+    if (box.hidden) return;
+    try {
+      const ids = await units.readIds();
+      const weights = await units.pattern(ids.slice(0, position + 1), address.unit);
+      if (reading !== this.reading || position !== this.position || address !== this.address) return; // the reader has gone on
+      drawPattern(box, reading.strings.slice(0, position + 1), weights);
+    } catch (error) {
+      if (reading === this.reading) box.textContent = asSentence(error.message);
+    }
   }
 
   drawActive() {
