@@ -24,7 +24,7 @@ SEQUENCES = (
     StoredSequence(9, "dogs.txt", np.array([0, 4, 0, 4]), np.array([False, True, True, True])),
 )
 TOKENS = {sequence.id: sequence.tokens.tolist() for sequence in SEQUENCES}
-ABOUT = About("toy", "0123456789abcdef", "two files", 1003, 2, {"top": 2}, 6)
+ABOUT = About("toy", "0123456789abcdef", "two files", 1003, 2, {"top": 2}, co_activation_tokens=6)
 
 
 def context(kind, value, sequence, focus, start, activations, quantile=None) -> StoredContext:
