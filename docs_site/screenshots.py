@@ -56,6 +56,7 @@ PICTURES = (
         960,
         waits_for=["[data-part=effect] table"],
     ),
+    Picture("neuroscope-labels", "neuroscope/labels/", "h1", 900, waits_for=[".labels-table"]),
     Picture("microscope", "models/ioi-twin/", "main", 900, "dark"),
 )
 

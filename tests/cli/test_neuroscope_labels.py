@@ -6,6 +6,7 @@ import pytest
 
 from mechscope.cli.main import main
 from mechscope.neuroscope import folders
+from mechscope.neuroscope.ready import PACKAGED_LABELS
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.writing import write_contents
 from tests.neuroscope import stores
@@ -38,20 +39,25 @@ def without_a_model(monkeypatch):
 
 
 def test_a_label_of_the_packaged_store_is_written_and_tested(capsys):
-    unit = "mini-gelu-1l/mlp0/94"
+    unit, number = "mini-gelu-1l/mlp0/94", len(PACKAGED_LABELS) + 1
     assert neuroscope("label", unit, "indentation of a new line", "--regex", r"\n( +)", "--at", "first") == 0
     shown = capsys.readouterr().out
-    assert f"{unit} has label 1" in shown and f"mechscope neuroscope score {unit}" in shown
+    assert f"{unit} has label {number}" in shown and f"mechscope neuroscope score {unit}" in shown
     assert neuroscope("score", unit) == 0
     shown = capsys.readouterr().out
     assert re.search(r"^holds: The rule finds \d\d% of the tokens", shown, re.MULTILINE)
     assert "documents that its page does not show" in shown and "other units" in shown
     assert "It fires here, but the rule does not match" in shown and "\x1b" not in shown
+    assert "Near misses: it fires on the same token elsewhere, but not here" in shown
     assert neuroscope("labels") == 0
     shown = capsys.readouterr().out
-    assert re.search(r"1 +mlp0/94 +holds +0\.\d\d", shown) and "indentation of a new line" in shown
+    assert re.search(rf"{number} +mlp0/94 +holds +0\.\d\d", shown) and "indentation of a new line" in shown
     with NeuroscopeStore.open("mini-gelu-1l") as store:
-        assert store.folder != READY and len(store.labels.all()) == 1
+        assert store.folder != READY and len(store.labels.all()) == number
+    # Labels come last, so that a reader can guess first.
+    assert neuroscope("show", unit, "--contexts", "2") == 0
+    shown = capsys.readouterr().out
+    assert shown.index("At random") < shown.index("Labels: 1 label; it holds") < shown.index("Near misses")
 
 
 def test_all_labels_are_tested_and_what_cannot_be_is_said(without_a_model, place, capsys):
@@ -85,7 +91,9 @@ def test_all_labels_are_tested_and_what_cannot_be_is_said(without_a_model, place
     assert neuroscope("labels", "--model", "planted", "--remove", "5") == 0
     assert neuroscope("labels", "--model", "planted") == 0
     shown = capsys.readouterr().out
-    assert "holds *" in shown and "The harvest has changed" in shown and "nobody knows" not in shown
+    assert (
+        "holds *" in shown and "The harvest or the test has changed" in shown and "nobody knows" not in shown
+    )
 
 
 def test_a_label_of_a_unit_that_another_harvest_does_not_have(without_a_model, place, capsys):
@@ -97,6 +105,33 @@ def test_a_label_of_a_unit_that_another_harvest_does_not_have(without_a_model, p
     shown = capsys.readouterr().out
     assert "label 1 of planted/mlp0/5 is not scored: mlp0 has units 0 to 2; there is no unit 5." in shown
     assert "planted/mlp0/2  cats" in shown
+
+
+def test_evidence_is_shown_with_coloured_tokens(without_a_model, place, monkeypatch, capsys):
+    assert neuroscope("label", "planted/mlp0/0", "dogs", "--words", "dog") == 0
+    assert neuroscope("score", "planted/mlp0/0") == 0
+    capsys.readouterr()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm")
+    for command in (
+        ["score", "planted/mlp0/0"],
+        ["show", "planted/mlp0/0"],
+        ["labels", "--model", "planted", "--evidence"],
+    ):
+        assert neuroscope(*command) == 0
+        shown = capsys.readouterr().out
+        missed = shown[shown.index("It fires here, but") : shown.index("The rule matches here, but")]
+        # The strongest activation has the full colour, and the token in question is in brackets.
+        assert re.search(r"4\.00 .*\[.*48;2;230;120;20m cat", missed)
+    # A label whose unit another harvest does not have still has its evidence.
+    monkeypatch.delenv("FORCE_COLOR")
+    write_contents(
+        place / "stores" / "planted", stores.contents("planted", sites=(), site_sizes={}, co_activation=())
+    )
+    assert neuroscope("labels", "--model", "planted", "--evidence") == 0
+    shown = capsys.readouterr().out
+    assert "Label 1 of planted/mlp0/0: dogs" in shown and shown.count("[ dog]") == 5
 
 
 def test_a_corpus_that_is_not_there_is_said_even_if_it_is_not_needed(without_a_model, capsys):

@@ -34,6 +34,7 @@ def test_a_unit_is_shown_with_all_that_is_known(capsys):
     shown = capsys.readouterr().out
     for expected in (
         "above 0 at 33.33% of 1,000 tokens (without 3 attention sinks)",
+        "Labels: 1 label; not tested",
         "label  cats, and what they sit on  (balanced accuracy 0.75)",
         "promotes        ␣cat +0.50  ␣sat +0.25",
         "similar weights mlp0/2 +0.88  mlp0/0 -0.50",

@@ -4,7 +4,9 @@ import pytest
 
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
+from mechscope.neuroscope.label_file import LABEL_FILE
 from mechscope.neuroscope.store import NeuroscopeStore
+from mechscope.neuroscope.writing import write_contents
 from tests.neuroscope import stores
 
 
@@ -67,12 +69,15 @@ def test_a_damaged_page_of_the_database_is_named(folder):
         store.unit("mlp0/1")
 
 
-def test_labels_of_a_site_that_is_gone_are_a_note(folder):
-    connection = sqlite3.connect(folder / FILE, isolation_level=None)
-    connection.execute(
-        "INSERT INTO labels (site, unit, label, rule_kind, rule, scores, created) "
-        "VALUES ('mlp9', 0, 'x', '', '', '', '')"
+def test_labels_of_a_site_that_is_gone_are_a_note_and_damaged_ones_a_problem(folder):
+    with NeuroscopeStore(folder) as store:
+        store.labels.add("mlp0/1", "x")
+        store.labels.add("attn0.entropy/0", "y")
+    write_contents(
+        folder, stores.contents(sites=(stores.heads(),), site_sizes={"attn0.entropy": 2}, co_activation=())
     )
-    connection.close()
     found = check_store(folder)
-    assert (found.problems, found.notes) == ((), ("1 label is for mlp9, which is not in this publication.",))
+    assert (found.problems, found.notes) == ((), ("1 label is for mlp0, which is not in this publication.",))
+    (folder / LABEL_FILE).write_bytes(b"something else")
+    (problem,) = check_store(folder).problems
+    assert "labels.sqlite is damaged (file is not a database). Move it away to go on without" in problem

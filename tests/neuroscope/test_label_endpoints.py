@@ -41,10 +41,11 @@ def test_a_label_is_written_tested_and_shown(ask: Any, tmp_path: Path) -> None:
     assert ask("score", LabelName(model="planted", label=1)).verdict == "holds"
     (shown,) = ask("unit", UnitRequest(model="planted", site="mlp0", unit=0)).labels
     assert (shown.text, shown.rule, shown.verdict) == ("cats", "words, last token: cat, kitten", "holds")
-    assert shown.because.startswith("The rule finds 100%") and "AUC 1" in shown.scores
+    assert shown.because.startswith("The rule finds 100%") and shown.scores[0].name == "AUC"
+    assert (shown.scores[0].value, shown.scored[:2], len(shown.evidence)) == (1.0, "20", 0)
     write_contents(tmp_path / "planted", stores.contents("planted"))
     (listed,) = ask("labels", LabelsRequest(model="planted")).labels
-    assert listed.because.endswith("The harvest has changed since: test it again.")
+    assert listed.because.endswith("The harvest or the test has changed since: test it again.")
 
 
 @pytest.mark.parametrize(

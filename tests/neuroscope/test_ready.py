@@ -7,13 +7,28 @@ import torch
 
 from mechscope.checkpoints.load import load_model
 from mechscope.dictionaries.sources.models import model_checksum
-from mechscope.neuroscope import folders
+from mechscope.neuroscope import folders, ready
 from mechscope.neuroscope.checking import check_store
 from mechscope.neuroscope.connections import FILE
-from mechscope.neuroscope.ready import PACKAGED_MODEL, OwnSource, finish_store, main, make_store, ready_models
+from mechscope.neuroscope.label_file import LABEL_FILE
+from mechscope.neuroscope.labels import scoring
+from mechscope.neuroscope.labels.current import is_current
+from mechscope.neuroscope.labels.evidence import evidence_of
+from mechscope.neuroscope.labels.rules import Words
+from mechscope.neuroscope.ready import (
+    PACKAGED_LABELS,
+    PACKAGED_MODEL,
+    OwnSource,
+    finish_store,
+    main,
+    make_store,
+    ready_models,
+)
+from mechscope.neuroscope.schema import VERSION
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.store import NeuroscopeStore
 from tests.neuroscope import stores
+from tests.neuroscope.labels import planted_store as planted
 
 FOLDER = folders.READY / PACKAGED_MODEL
 SMALL = HarvestSettings(context=32, top=2, low=1, sample=4, shard_characters=3000)
@@ -23,6 +38,10 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
     monkeypatch.setenv(folders.VARIABLE, str(tmp_path / "none"))
     assert check_store(FOLDER).problems == ()
     assert {path.suffix for path in FOLDER.iterdir()} == {".sqlite", ".safetensors"}
+    # An older one would have to be migrated, which is impossible where the package is read-only.
+    connection = sqlite3.connect(FOLDER / FILE)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    connection.close()
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 2_000_000
     with NeuroscopeStore.open(PACKAGED_MODEL) as store:
         assert store.folder == FOLDER
@@ -32,7 +51,14 @@ def test_the_packaged_store_is_whole_small_and_found_on_a_fresh_install(tmp_path
             "attn0.distance",
             "attn0.norm",
         ]
-        assert store.labels.all() == ()
+        labels = store.labels.all()
+        assert [(label.address.site, label.label) for label in labels] == [
+            (address.partition("/")[0], label) for address, label, _ in PACKAGED_LABELS
+        ]
+        verdicts = {(label.scores or {}).get("verdict") for label in labels}
+        assert verdicts == {"holds", "holds in part", "does not hold"}
+        # Otherwise the pages ask for another test: `python -m mechscope.neuroscope.ready --labels` does it.
+        assert all(is_current(store, label) and evidence_of(label.scores) for label in labels)
 
 
 def test_the_packaged_store_has_no_text_but_our_own():
@@ -81,3 +107,21 @@ def test_models_that_have_no_source_code_to_read_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["ioi-twin"])
     assert "ioi-twin: give some of mini-attn-only-1l" in capsys.readouterr().err
+
+
+def test_labels_of_the_packaged_store_are_tested_anew(tmp_path, monkeypatch):
+    folder = planted.planted_store(tmp_path / "ready" / "planted")
+    finish_store(folder)
+    monkeypatch.setattr(scoring, "read_units", planted.read_planted)
+    monkeypatch.setattr(scoring, "open_units", lambda store, sites: None)
+    monkeypatch.setattr(ready, "READY", tmp_path / "ready")
+    monkeypatch.setattr(ready, "PACKAGED_MODEL", "planted")
+    monkeypatch.setattr(ready, "PACKAGED_LABELS", (("mlp0/0", "cats", Words(("cat",))),))
+    before = (folder / FILE).read_bytes()
+    for _ in range(2):
+        main(["--labels"])
+        with NeuroscopeStore(folder) as store:
+            (label,) = store.labels.all()
+            assert (label.id, label.label, (label.scores or {})["verdict"]) == (1, "cats", "holds")
+    assert (folder / FILE).read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["arrays-1.safetensors", LABEL_FILE, FILE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,11 @@ def test_files_of_a_static_site_have_every_unit_once(folder: Path) -> None:
             place = f"{FOLDER}/{MODEL}/{site}"
             table = json.loads(gzip.decompress(files[f"{place}/table.json.gz"]()))
             assert (table["units"], table["batch"]) == (units, BATCH)
+            # From skewness and kurtosis, which are the same made-up numbers for every site.
+            skewness, kurtosis = (table["statistics"][name][1] for name in ("skewness", "kurtosis"))
+            assert table["statistics"]["bimodality"][1] == pytest.approx(
+                (skewness**2 + 1) / (kurtosis + 3), rel=1e-4
+            )
             batches = [name for name in files if name.startswith(f"{place}/units-")]
             found = [unit for name in batches for unit in json.loads(gzip.decompress(files[name]()))]
             assert found == [unit_of(store, site, unit).to_dict() for unit in range(units)]
@@ -66,10 +72,19 @@ def test_a_site_shows_other_stores(folder: Path) -> None:
 def test_a_unit_as_it_is_sent(folder: Path) -> None:
     with NeuroscopeStore.open(folder / MODEL) as store:
         label = store.labels.add("mlp0/1", "cats", "words", "cat")
-        scores = {"verdict": "holds", "because": "It finds all.", "recall": 0.75, "more": [1, 2], "text": {}}
+        scores = {
+            "verdict": "holds", "because": "It finds all.", "scored": "2026-11-30T12:00:00+00:00",
+            "recall": 0.75, "precision": 0.5, "intervals": {"recall": [0.5, 1.0], "precision": [math.nan, math.nan]},
+            "null": {"p": 0.01}, "text": {},
+            "missed": [{"document": "a", "tokens": [" cat", "\n"], "focus": 1, "value": 2.0}],
+        }  # fmt: skip
         store.labels.set_scores(label.id, scores)
         store.labels.add("mlp0/2", "dogs")
-        assert [(each.unit, each.verdict) for each in labels_of(store).labels] == [(1, "holds"), (2, "")]
+        listed = labels_of(store).labels
+        assert [(each.unit, each.verdict, each.evidence) for each in listed] == [
+            (1, "holds", ()),
+            (2, "", ()),
+        ]
         sent = unit_of(store, "mlp0", 1).to_dict()
         with pytest.raises(KeyError, match="no unit 99"):
             unit_of(store, "mlp0", 99)
@@ -79,8 +94,19 @@ def test_a_unit_as_it_is_sent(folder: Path) -> None:
     assert sent["logits"]["promoted"][0] == {"token": " cat", "effect": 0.5}
     assert sent["by_weights"][0] == {"site": "mlp0", "unit": 2, "similarity": 0.875}
     (label,) = sent["labels"]
-    assert (label["text"], label["rule"], label["scores"]) == ("cats", "words: cat", ["recall 0.75"])
-    assert (label["verdict"], label["because"]) == ("holds", "It finds all.")
+    assert (label["text"], label["rule"], label["verdict"]) == ("cats", "words: cat", "holds")
+    assert (label["because"], label["scored"]) == ("It finds all.", "2026-11-30T12:00:00+00:00")
+    assert label["scores"] == [
+        {"name": "recall", "value": 0.75, "low": 0.5, "high": 1.0},
+        {"name": "precision", "value": 0.5, "low": None, "high": None},
+        {"name": "p", "value": 0.01, "low": None, "high": None},
+    ]
+    (missed,) = label["evidence"]
+    assert (missed["kind"], missed["heading"]) == ("missed", "It fires here, but the rule does not match")
+    assert missed["contexts"][0]["tokens"] == [" cat", "\n"]
+    # The activation was not stored for every token.
+    assert missed["contexts"][0]["values"] == [None, 2.0]
+    assert sent["labels_in_words"] == "1 label; it holds"
     assert sent["sequences"] == []
     json.dumps(sent, allow_nan=False)
 

@@ -75,7 +75,24 @@ def folder(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_contents(place / MODEL, stores.contents(MODEL, sites=sites, site_sizes=sizes))
     with NeuroscopeStore.open(place / MODEL) as store:
         store.labels.add("mlp0/1", "<b>cats</b>", "words", "cat")
+        store.labels.add("attn0.entropy/1", "ends", "regex, last token", r"\n")
+        store.labels.set_scores(2, SCORES)
     return place
+
+
+SCORES = {
+    "verdict": "does not hold",
+    "because": "The rule finds 5%.",
+    "scored": "2026-11-30T12:00:00+00:00",
+    "precision": 0.25,
+    "recall": 0.05,
+    "intervals": {"precision": [0.125, 0.5]},
+    "missed": [
+        {"document": "a.py", "tokens": ["a", "\n"], "focus": 1, "value": 2.5, "values": [-0.5, 2.5]},
+        {"document": "b.py", "tokens": [" b"], "focus": 0, "value": 1.5},
+    ],
+    "near misses": [{"document": "c.py", "tokens": ["c"], "focus": 0, "value": 0.5, "values": [0.5]}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +203,12 @@ def test_an_effect_is_of_the_text_that_is_shown_while_the_server_reads_another(w
 def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     page = watched.page
     assert page.inner_text("h1") == "mlp0/1"
-    assert page.inner_text("[data-part=labels]") == "<b>cats</b> not tested\nRule: words: cat"
+    # The label is folded and below the texts, so that it does not give the guess away.
+    summary = page.get_by_text("1 label; not tested")
+    assert not page.is_visible("[data-part=label-list]")
+    assert summary.bounding_box()["y"] > page.locator("[data-part=top] li").last.bounding_box()["y"]
+    summary.click()
+    assert page.inner_text("[data-part=label-list]") == "<b>cats</b> not tested\nRule: words: cat"
     strip = page.locator("[data-part=top] .unit-strip").nth(1)
     assert strip.locator(".ms-token").all_inner_texts() == ["<b>", "\\n", "␣cat"]
     assert page.locator("[data-part=top] .unit-focus").all_inner_texts() == ["␣cat", "␣cat"]
@@ -214,7 +236,7 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     page.focus("a.skip")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.tagName") == "MAIN"
-    assert page.url.endswith(f"#{MODEL}/mlp0/1")
+    assert f"#{MODEL}/mlp0/1" in page.url
     # The next unit keeps the reader's text; so does the one that is most unusual here.
     page.get_by_role("link", name="Next", exact=True).focus()
     page.keyboard.press("Enter")
@@ -356,7 +378,7 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
         pages={
             route: page
             for route, page in site.pages.items()
-            if route in ("", "neuroscope/", "neuroscope/unit/")
+            if route in ("", "neuroscope/", "neuroscope/unit/", "neuroscope/labels/")
         },
         files={name: file for name, file in site.files.items() if f"models/{MODEL}/" in name},
         made_files=static_files(folder),
@@ -390,6 +412,18 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
     page.wait_for_selector("[data-pattern] .ms-token")
     assert page.locator("[data-pattern] .ms-token").all_inner_texts() == ['"', "<b>", "\\n"]
     assert page.inner_text("h1") == "attn0.entropy/1"
+    page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
+    page.goto((tmp_path / "site" / "neuroscope" / MODEL / "labels" / "index.html").as_uri())
+    page.wait_for_url(f"**/neuroscope/labels/index.html#{MODEL}")
+    page.select_option("[name=verdict]", "does not hold")
+    assert page.inner_text("[data-part=count]") == "1 of 2 labels"
+    page.get_by_text("Texts on which rule and unit disagree").click()
+    page.wait_for_selector(".unit-evidence .ms-token")
+    assert page.locator(".unit-evidence h3").all_inner_texts() == [
+        "It fires here, but the rule does not match",
+        "Near misses: it fires on the same token elsewhere, but not here, and the rule does not match",
+    ]
+    assert page.locator(".unit-evidence .unit-focus").all_inner_texts() == ["\\n", "␣b", "c"]
     page.wait_for_function("() => document.documentElement.scrollWidth <= 360")
     assert watched.problems == []
     assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
@@ -444,7 +478,81 @@ def test_a_label_is_written_on_the_page_of_a_unit(
     page.get_by_role("button", name="Write and test").click()
     # The label is kept, and the test is refused: the store was harvested from other weights.
     page.locator("[data-part=label-problem]", has_text="has other weights now").wait_for()
-    assert page.inner_text("[data-part=labels]") == "dogs <i> not tested\nRule: words: dog, dogs"
+    assert page.inner_text("[data-part=label-list]").startswith("dogs <i> not tested\nRule: words: dog, dogs")
     assert page.get_by_role("button", name="Write and test").is_enabled()
     assert page.inner_text("[data-part=label-status]") == ""
     watched.problems[:] = [each for each in watched.problems if "422" not in each]
+
+
+SELECT = """async (labels) => {
+  const { readAddress, selectLabels, writeAddress } = await import("/static/label_list.js");
+  const ids = (query) => selectLabels(labels, readAddress(`m?${query}`).view).map(({ id }) => id);
+  const queries = ["", "verdict=not+tested", "verdict=holds+in+part&site=attn0.norm", "words=CAT+mlp0", "words=100%25",
+    "sort=recall", "sort=recall&reverse=yes", "sort=tested", "sort=unit", "sort=verdict", "sort=nothing&verdict=x"];
+  const view = { verdict: "holds in part", site: "attn0.norm", words: "a?b&c #", sort: "recall", reverse: true };
+  const address = writeAddress("org/model", view);
+  const plain = writeAddress("m", readAddress("m").view);
+  return { selected: queries.map(ids), address, read: readAddress(address), plain };
+}"""
+
+
+def test_labels_are_selected_as_the_address_says(watched: WatchedPage) -> None:
+    def label(number: int, site: str, unit: int, text: str, verdict: str = "", **more: Any) -> dict[str, Any]:
+        recall = more.pop("recall", None)
+        scores = [] if recall is None else [{"name": "recall", "value": recall}]
+        return {
+            "id": number, "site": site, "unit": unit, "text": text, "verdict": verdict, "rule": "",
+            "created": "2026-01-01", "scored": "", "scores": scores, **more,
+        }  # fmt: skip
+
+    labels = [
+        label(1, "mlp0", 10, "a cat", "holds", recall=0.8, scored="2026-02-03"),
+        label(2, "mlp0", 9, "dogs at 100%"),
+        label(3, "attn0.norm", 1, "a Cat too", "holds in part", recall=0.9, scored="2026-02-02"),
+        label(4, "mlp0", 10, "birds", "does not hold", recall=0.1, scored="2026-02-01", rule="words: cat"),
+    ]
+    found = watched.page.evaluate(SELECT, labels)
+    assert found["selected"] == [
+        [4, 3, 2, 1],
+        [2],
+        [3],
+        [4, 1],
+        [2],
+        [3, 1, 4, 2],
+        [4, 1, 3, 2],  # what has no recall is last both ways
+        [1, 3, 4, 2],
+        [3, 2, 1, 4],
+        [1, 3, 4, 2],
+        [4, 3, 2, 1],
+    ]
+    assert found["address"].startswith("org/model?verdict=holds+in+part&") and "#" not in found["address"]
+    assert found["read"]["model"] == "org/model"
+    assert found["read"]["view"] == {
+        "verdict": "holds in part", "site": "attn0.norm", "words": "a?b&c #", "sort": "recall", "reverse": True,
+    }  # fmt: skip
+    assert found["plain"] == "m"
+
+
+def test_the_page_of_labels_keeps_its_view_in_the_address(
+    watched: WatchedPage, units: tuple[UnitReadings, str]
+) -> None:
+    page = watched.page
+    page.goto(f"{units[1]}neuroscope/{MODEL}/labels/")
+    page.wait_for_selector("[data-labels-page]:not([aria-busy])")
+    assert page.url.endswith(f"neuroscope/labels/#{MODEL}")
+    page.select_option("[name=sort]", "by unit")
+    page.get_by_label("Words in label").fill("words")
+    shared = page.evaluate("location.href")
+    assert shared.endswith(f"#{MODEL}?words=words&sort=unit")
+    page.goto("about:blank")
+    page.goto(shared)
+    page.wait_for_selector("[data-labels-page]:not([aria-busy])")
+    units_found = page.locator(".labels-table a").all_inner_texts()
+    assert units_found[0] == "mlp0/1" and set(units_found) <= {"mlp0/1", "mlp0/2"}
+    assert page.input_value("[name=words]") == "words" and page.input_value("[name=sort]") == "unit"
+    page.get_by_label("Words in label").fill("")
+    row = page.locator("tbody", has_text="ends")
+    assert row.locator("td").nth(3).inner_text().split() == ["0.25", "(0.13", "to", "0.50)"]
+    assert "30 Nov 2026" in row.locator("td").nth(6).inner_text()
+    page.goto(f"{units[1]}neuroscope/labels/#other?sort=unit")
+    assert page.inner_text("[data-part=problem]") == f"There is no store of other here. There are: {MODEL}."

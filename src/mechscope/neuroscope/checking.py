@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from mechscope.neuroscope.label_file import damage_of_labels
 from mechscope.neuroscope.schema import KINDS, VALUE
 from mechscope.neuroscope.statistics import SiteStatistics
 from mechscope.neuroscope.store import NeuroscopeStore
@@ -60,14 +62,24 @@ def check_store(folder: Path) -> StoreCheck:
         if damage := [*_damage(snapshot)]:
             # What a damaged database says about its contents means nothing.
             return StoreCheck(tuple(damage), {}, ())
-        problems = [*_references(snapshot), *_units(snapshot), *_windows(snapshot), *_arrays(snapshot)]
-        tables = ("sites", "units", "contexts", "sequences", "documents", "labels")
+        label_damage = [*damage_of_labels(folder)]
+        problems = [
+            *_references(snapshot),
+            *_units(snapshot),
+            *_windows(snapshot),
+            *_arrays(snapshot),
+            *label_damage,
+        ]
+        tables = ("sites", "units", "contexts", "sequences", "documents")
         counts = {table: _one(snapshot, f"SELECT count(*) FROM {table}") for table in tables}
+        labels = () if label_damage else store.labels.all()
+        counts["labels"] = len(labels)
+        elsewhere = Counter(
+            label.address.site for label in labels if label.address.site not in snapshot.sites
+        )
         notes = tuple(
             f"{number} {'label is' if number == 1 else 'labels are'} for {site}, which is not in this publication."
-            for site, number in snapshot.connection.execute(
-                "SELECT site, count(*) FROM labels WHERE site NOT IN (SELECT name FROM sites) GROUP BY site"
-            )
+            for site, number in elsewhere.items()
         )
         return StoreCheck(tuple(problems), counts, notes)
 

@@ -7,13 +7,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mechscope.neuroscope.schema import VERSION, SchemaError, create, migrate, version_of
-from mechscope.storage.files import FULL, NotKeptError, check_folder
+from mechscope.neuroscope.database_errors import SchemaError, saying_what_failed
+from mechscope.neuroscope.schema import VERSION, create, migrate, version_of
+from mechscope.storage.files import check_folder
 
 FILE = "neuroscope.sqlite"
 """The name of the file in the folder of a store."""
 WAIT = 60.0
 """Seconds that a writer waits for another one."""
+IF_DAMAGED = "Move it away, and publish the harvest again."
 MAPPED = 2**28
 """How many bytes of the file a reader maps into memory."""
 
@@ -101,7 +103,7 @@ def writing(path: Path) -> Generator[sqlite3.Connection]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists() or not path.stat().st_size
-    with _saying_what_failed(path):
+    with saying_what_failed(path, WAIT, IF_DAMAGED):
         connection = sqlite3.connect(path, isolation_level=None, timeout=WAIT)
         try:
             if is_new:
@@ -114,26 +116,3 @@ def writing(path: Path) -> Generator[sqlite3.Connection]:
             yield connection
         finally:
             connection.close()
-
-
-@contextmanager
-def _saying_what_failed(path: Path) -> Generator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "disk is full" in str(error) or "disk I/O" in str(error):
-            raise NotKeptError(path, OSError(FULL[0], str(error))) from error
-        if "locked" in str(error) or "busy" in str(error):
-            raise OSError(
-                f"{path} is in use: another process has been writing to it for {WAIT:.0f} seconds. Wait until it has "
-                "finished, and try again."
-            ) from error
-        if "readonly" in str(error) or "unable to open" in str(error):
-            raise OSError(
-                f"{path} cannot be written to ({error}). Make its folder writable, or choose another one."
-            ) from error
-        raise
-    except sqlite3.DatabaseError as error:
-        raise SchemaError(
-            f"{path} is damaged ({error}). Move it away, and publish the harvest again."
-        ) from error

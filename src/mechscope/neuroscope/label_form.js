@@ -37,7 +37,7 @@ export class LabelForm {
       this.say(address, "Testing it on texts that this page does not show …");
       const { verdict } = await ask("neuroscope/score", { model, label });
       await this.changed(address);
-      this.say(address, `The verdict: ${verdict}. The reason and the scores are with the labels, at the top of this page.`);
+      this.say(address, `The verdict: ${verdict}. The reason and the scores are with the labels, below.`);
     } catch (error) {
       this.say(address, "", asSentence(error.message));
     }

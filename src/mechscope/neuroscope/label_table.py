@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechscope.arguments import one_line
-from mechscope.neuroscope.connections import FILE, can_write, writing
+from mechscope.neuroscope.connections import FILE, can_write
 from mechscope.neuroscope.folders import READY, store_folder
 from mechscope.neuroscope.full_text import match_expression
+from mechscope.neuroscope.label_file import reading_labels, writing_labels
 from mechscope.neuroscope.units import UnitAddress
 from mechscope.storage.files import replacing_folder
 
@@ -46,7 +47,7 @@ class LabelTable:
     """The labels of a store; get it as `store.labels`.
 
     The first label in a store that comes with the package, or that cannot be written to, copies the store to the
-    user's folder, and the open store moves there.
+    user's folder, and the open store moves there. Labels can be written while a harvest is published.
     """
 
     def __init__(self, store: NeuroscopeStore) -> None:
@@ -107,7 +108,7 @@ class LabelTable:
         if not label.strip():
             raise ValueError("the label is empty: say in a few words what the unit does.")
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        with writing(self._place()) as connection:
+        with writing_labels(self._folder()) as connection:
             number = connection.execute(
                 "INSERT INTO labels (site, unit, label, rule_kind, rule, scores, created) "
                 "VALUES (?, ?, ?, ?, ?, '', ?)",
@@ -124,7 +125,7 @@ class LabelTable:
             OSError: if the store cannot be written to.
         """
         text = "" if scores is None else json.dumps(scores, allow_nan=True)
-        with writing(self._place()) as connection:
+        with writing_labels(self._folder()) as connection:
             changed = connection.execute("UPDATE labels SET scores = ? WHERE id = ?", (text, label)).rowcount
         self._check_found(changed, label)
 
@@ -135,7 +136,7 @@ class LabelTable:
             KeyError: for an unknown label.
             OSError: if the store cannot be written to.
         """
-        with writing(self._place()) as connection:
+        with writing_labels(self._folder()) as connection:
             changed = connection.execute("DELETE FROM labels WHERE id = ?", (label,)).rowcount
         self._check_found(changed, label)
 
@@ -143,8 +144,8 @@ class LabelTable:
         if not changed:
             raise KeyError(f"the store of {self._store.model} has no label {label}.")
 
-    def _place(self) -> Path:
-        """The file to write to; a store that cannot be written to is copied first."""
+    def _folder(self) -> Path:
+        """The folder to write to; a store that cannot be written to is copied first."""
         folder = self._store.folder
         if READY in folder.parents or not can_write(folder):
             own = store_folder(self._store.model)
@@ -153,11 +154,13 @@ class LabelTable:
                     shutil.copytree(folder, new, dirs_exist_ok=True, copy_function=shutil.copyfile)
             self._store.move_to(own)
             folder = own
-        return folder / FILE
+        return folder
 
     def _read(self, condition: str, values: Sequence[Any] = ()) -> tuple[StoredLabel, ...]:
-        with self._store.reader.snapshot() as snapshot:
-            rows = snapshot.connection.execute(f"SELECT {_COLUMNS} FROM labels {condition}", values)
+        with reading_labels(self._store.folder) as connection:
+            if connection is None:
+                return ()
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM labels {condition}", values)
             return tuple(
                 StoredLabel(
                     number,

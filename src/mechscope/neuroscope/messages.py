@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from mechscope.neuroscope.labels.summary import labels_in_words
 from mechscope.neuroscope.units import Context, Neighbour, UnitPage
 from mechscope.pages.endpoints import Length
 from mechscope.settings import Range, Settings
@@ -168,9 +169,35 @@ class NeighbourPart(Unchecked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScorePart(Unchecked):
+    """A number that a test of a label gave; null for what is not defined."""
+
+    name: str
+    """Its name: AUC, precision, recall …"""
+    value: float | None
+    low: float | None
+    """The lower end of its 95 % interval; null if it has none."""
+    high: float | None
+    """The upper end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidencePart(Unchecked):
+    """Texts on which a label's rule and its unit disagree, or nearly do."""
+
+    kind: str
+    """Missed, false alarms or near misses."""
+    heading: str
+    """What these texts are, in words."""
+    contexts: tuple[ContextPart, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelPart(Unchecked):
     """What somebody thinks a unit does."""
 
+    id: int
+    """The number of the label in its store."""
     site: str
     """The site of the unit that has the label."""
     unit: int
@@ -183,8 +210,14 @@ class LabelPart(Unchecked):
     """Whether it holds; empty before it is scored."""
     because: str
     """Why, in a sentence."""
-    scores: tuple[str, ...]
-    """The numbers, each with its name."""
+    scores: tuple[ScorePart, ...]
+    """The numbers."""
+    created: str
+    """When it was written (ISO 8601 in UTC)."""
+    scored: str
+    """When it was tested; empty before."""
+    evidence: tuple[EvidencePart, ...] = ()
+    """Only with everything else about a unit: a list of all labels would be long with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +268,8 @@ class UnitAnswer(Unchecked):
     """Units that are active at the same time."""
     labels: tuple[LabelPart, ...]
     """What it was labelled."""
+    labels_in_words: str
+    """How many labels it has, and how many hold; empty without any."""
     sequences: tuple[SequencePart, ...]
     """For an attention head: the sequences of its quantile contexts, in the same order, whose patterns are shown."""
 
@@ -291,18 +326,20 @@ def unit_answer(
         histogram=HistogramPart(
             edges=tuple(short(edge) for edge in page.histogram.edges), counts=page.histogram.counts
         ),
-        contexts=tuple(map(_context, page.contexts)),
+        contexts=tuple(map(context_part, page.contexts)),
         logits=None
         if effects is None
         else LogitPart(promoted=_effects(effects.promoted), suppressed=_effects(effects.suppressed)),
         by_weights=tuple(map(_neighbour, page.by_weights)),
         by_activation=tuple(map(_neighbour, page.by_activation)),
         labels=labels,
+        labels_in_words=labels_in_words([label.verdict for label in labels]) if labels else "",
         sequences=sequences,
     )
 
 
-def _context(context: Context) -> ContextPart:
+def context_part(context: Context) -> ContextPart:
+    """A context as it is sent."""
     return ContextPart(
         kind=context.kind,
         value=short(context.value),

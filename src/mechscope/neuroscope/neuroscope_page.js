@@ -1,7 +1,7 @@
 // The home of the neuroscope: choose a store and a site, search, and find odd units among all of them.
 
 import { make } from "./elements.js";
-import { labelParts } from "./unit_labels.js";
+import { verdictMark } from "./unit_labels.js";
 import { Scatter } from "./unit_scatter.js";
 import { countOf, kindOf } from "./unit_kinds.js";
 import { choices, fragment, hashOf, unitLink, unitNamed, unitSource } from "./unit_source.js";
@@ -11,6 +11,7 @@ import { asSentence } from "./wording.js";
 const FIRST = 20; // units in the table
 const MOST_FOUND = 50;
 const DEFAULTS = { x: "firing_rate", y: "kurtosis", sort: "kurtosis" };
+const NEWEST = 5; // labels
 
 class NeuroscopePage {
   constructor(element) {
@@ -108,8 +109,11 @@ class NeuroscopePage {
     const labels = await this.source.labels(store);
     if (store !== this.store) return;
     this.find("labels").hidden = !labels.length;
-    this.find("label-list").replaceChildren(...labels.map((label) => make("li", {},
-      make("a", { href: unitLink({ model: store.model, ...label }), textContent: `${label.site}/${label.unit}` }), " ", ...labelParts(label))));
+    this.find("all-labels").href = `labels/index.html#${encodeURI(store.model)}`;
+    this.find("all-labels").textContent = labels.length === 1 ? "The label with its numbers" : `All ${labels.length} labels, to be sorted and searched`;
+    const newest = labels.slice(-NEWEST).reverse();
+    this.find("label-list").replaceChildren(...newest.map((label) => make("li", {},
+      make("a", { href: unitLink({ model: store.model, ...label }), textContent: `${label.site}/${label.unit}` }), " ", make("b", { textContent: label.text }), " ", verdictMark(label.verdict))));
   }
 
   async chooseSite(index) {

@@ -3,6 +3,7 @@
     python -m mechscope.neuroscope.ready                         # every bundled model of source code
     python -m mechscope.neuroscope.ready mini-gelu-2l            # only this one
     python -m mechscope.neuroscope.ready --packaged              # the store that comes with mechscope
+    python -m mechscope.neuroscope.ready --labels                # only its labels
 
 Stores are written into the user's folder, or into the folder that --out names. Models that have a store there are left
 out, unless they are named.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -25,8 +27,12 @@ from mechscope.neuroscope.corpus.documents import Document, cut_into_documents
 from mechscope.neuroscope.corpus.opening import Report
 from mechscope.neuroscope.folders import READY, store_folder
 from mechscope.neuroscope.harvest import harvest
+from mechscope.neuroscope.label_file import LABEL_FILE
+from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words
+from mechscope.neuroscope.labels.scoring import Scorer
 from mechscope.neuroscope.publish import publish
 from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.reading import read_text
 from mechscope.recipes.registry import MODULES
 from mechscope.storage.files import replacing_folder
@@ -40,6 +46,14 @@ PACKAGED_MODEL = "mini-gelu-1l"
 """The model whose store comes with the package."""
 PACKAGED = HarvestSettings(context=64, top=12, low=6, sample=256, before=16, after=6)
 """Fewer and shorter contexts than usual, so that the store takes up less than 2 MB."""
+PACKAGED_LABELS: tuple[tuple[str, str, Rule], ...] = (
+    ("mlp0/241", "a space that is a token of its own", TokenPatterns(((" ",),))),
+    ("mlp0/19", "commas", Regex(",")),
+    ("mlp0/1", "the words of, in and with", Words(("of", "in", "with"))),
+    ("mlp0/236", "the end of a line", TokenPatterns((("\n",), ("\n\n",)))),
+    ("mlp0/114", "words that begin with s, t or w", Regex(r"(?<=\s)[stw]")),
+)
+"""Labels that come with it, as examples: some hold, others do not."""
 HEADS = ("attn.entropy", "attn.distance", "attn.norm")
 TOKENS = 300_000
 """About how many tokens each model reads."""
@@ -114,6 +128,14 @@ def finish_store(folder: Path) -> None:
         connection.close()
 
 
+def write_labels(folder: Path) -> None:
+    """Give the store that is to be packaged its labels, and test them."""
+    with NeuroscopeStore(folder) as store:
+        scorer = Scorer(store)
+        for address, label, rule in PACKAGED_LABELS:
+            scorer.keep(store.labels.add(address, label, rule.kind, rule.text))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Make the stores that the command line names."""
     parser = argparse.ArgumentParser(
@@ -128,12 +150,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--packaged", action="store_true", help="make the store that comes with mechscope anew"
     )
+    parser.add_argument(
+        "--labels", action="store_true", help="test the labels of the store that comes with mechscope anew"
+    )
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.models) - set(ready_models())):
         parser.error(f"{', '.join(unknown)}: give some of {', '.join(ready_models())}.")
-    if options.packaged:
-        with replacing_folder(READY / PACKAGED_MODEL) as new:
-            make_store(PACKAGED_MODEL, new, PACKAGED, options.tokens, OwnSource())
+    if options.packaged or options.labels:
+        with tempfile.TemporaryDirectory(prefix="mechscope-store-") as temporary:
+            # Elsewhere, because a label of a store in its place would go to the user's copy.
+            made = Path(temporary) / PACKAGED_MODEL
+            if options.packaged:
+                make_store(PACKAGED_MODEL, made, PACKAGED, options.tokens, OwnSource())
+            else:
+                shutil.copytree(READY / PACKAGED_MODEL, made, ignore=shutil.ignore_patterns(LABEL_FILE))
+            write_labels(made)
+            with replacing_folder(READY / PACKAGED_MODEL) as new:
+                shutil.copytree(made, new, dirs_exist_ok=True)
         _say(f"{READY / PACKAGED_MODEL}")
         return
     for model in options.models or ready_models():

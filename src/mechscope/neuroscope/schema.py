@@ -1,8 +1,8 @@
 """The tables of a store, how their bytes are to be read, and how a store of an older version becomes a new one.
 
 The file is an SQLite database with this project's `application_id`; its `user_version` is the version of the tables.
-Everything but the labels is written anew whenever a harvest is published, so those tables can be dropped and filled
-within one transaction. Labels are the users' own work, and every migration must keep them.
+Everything in it is written anew whenever a harvest is published, so its tables can be dropped and filled within one
+transaction. Labels are the users' own work: they are in a file of their own (`label_file`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mechscope.neuroscope.database_errors import SchemaError
+from mechscope.neuroscope.label_file import move_labels_out
+
 APPLICATION = 0x4D53_4E53
 """The `application_id`, by which the file is recognised."""
-VERSION = 1
+VERSION = 2
 """The version of the tables below."""
 
 KINDS = ("top", "low", "quantile", "random")
@@ -86,58 +89,22 @@ CONTENTS: Mapping[str, str] = {
 INDEXES: Mapping[str, str] = {
     "contexts_by_sequence": "CREATE INDEX contexts_by_sequence ON contexts (sequence)",
 }
-LABELS: Mapping[str, str] = {
-    "labels": """
-        CREATE TABLE labels (
-            id INTEGER PRIMARY KEY,
-            site TEXT NOT NULL,
-            unit INTEGER NOT NULL,
-            label TEXT NOT NULL,
-            rule_kind TEXT NOT NULL,    -- empty for a label without a rule
-            rule TEXT NOT NULL,
-            scores TEXT NOT NULL,       -- a JSON object; empty before it is scored
-            created TEXT NOT NULL       -- ISO 8601 in UTC
-        )""",
-    "labels_by_unit": "CREATE INDEX labels_by_unit ON labels (site, unit)",
-    "label_text": """
-        CREATE VIRTUAL TABLE label_text
-        USING fts5(label, rule, content='labels', content_rowid='id', tokenize='unicode61')""",
-    "label_added": """
-        CREATE TRIGGER label_added AFTER INSERT ON labels BEGIN
-            INSERT INTO label_text (rowid, label, rule) VALUES (new.id, new.label, new.rule);
-        END""",
-    "label_removed": """
-        CREATE TRIGGER label_removed AFTER DELETE ON labels BEGIN
-            INSERT INTO label_text (label_text, rowid, label, rule) VALUES ('delete', old.id, old.label, old.rule);
-        END""",
-    "label_changed": """
-        CREATE TRIGGER label_changed AFTER UPDATE ON labels BEGIN
-            INSERT INTO label_text (label_text, rowid, label, rule) VALUES ('delete', old.id, old.label, old.rule);
-            INSERT INTO label_text (rowid, label, rule) VALUES (new.id, new.label, new.rule);
-        END""",
-}
-"""Labels, their scores, and an index over their texts, which publishing leaves alone."""
-
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], object]] = {}
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], object]] = {1: move_labels_out}
 """For each older version, the function that turns its tables into those of the next one, within a transaction."""
-
-
-class SchemaError(ValueError):
-    """A file is not a store that this version can read; says what it is and what to do."""
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of a new store, without contents, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        for statement in (*CONTENTS.values(), *INDEXES.values(), *LABELS.values()):
+        for statement in (*CONTENTS.values(), *INDEXES.values()):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def drop_contents(connection: sqlite3.Connection) -> None:
-    """Replace the tables that publishing fills by empty ones, within the caller's transaction; labels stay.
+    """Replace the tables that publishing fills by empty ones, within the caller's transaction.
 
     The index over contexts is missing afterwards: it is made faster once the table is full (`create_indexes`).
     """

@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Int
@@ -19,11 +21,8 @@ from mechscope.dictionaries.bundled_folders import bundled_dictionary_names
 from mechscope.neuroscope.connections import FILE
 from mechscope.neuroscope.folders import READY
 from mechscope.neuroscope.head_patterns import quantile_sequences
-from mechscope.neuroscope.label_table import StoredLabel
-from mechscope.neuroscope.labels.current import is_current
-from mechscope.neuroscope.labels.rules import rule_in_words
+from mechscope.neuroscope.label_parts import label_part
 from mechscope.neuroscope.messages import (
-    LabelPart,
     Labels,
     SiteLine,
     StoreLine,
@@ -32,11 +31,13 @@ from mechscope.neuroscope.messages import (
     finite,
     unit_answer,
 )
+from mechscope.neuroscope.statistics import bimodality
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
-from mechscope.pages.formatting import number
-from mechscope.pages.site import Site
+from mechscope.pages.site import PageContext, Site
 
+ROUTE = "neuroscope/"
+LABELS_ROUTE = f"{ROUTE}labels/"
 FOLDER = "files/neuroscope"
 """Where the static site has its copies."""
 BATCH = 16
@@ -50,7 +51,7 @@ STATISTICS = (
     "mean",
     "variance",
 )
-"""The statistics by which pages compare units."""
+"""The stored statistics by which pages compare units; bimodality is computed from them."""
 BROWSER_DICTIONARIES = ("mini-gelu-1l-neurons",)
 """Bundled dictionaries that the browser can run; the site has their files for a live figure of step 05."""
 _NEURONS = re.compile(r"mlp(\d+)")
@@ -115,6 +116,7 @@ def site_table(store: NeuroscopeStore, site: str) -> bytes:
     """
     statistics = store.statistics(site)
     columns = {name: getattr(statistics, name).tolist() for name in STATISTICS}
+    columns["bimodality"] = bimodality(statistics).tolist()
     content: dict[str, Any] = {
         "units": len(columns["mean"]),
         "batch": BATCH,
@@ -139,38 +141,14 @@ def unit_of(store: NeuroscopeStore, site: str, unit: int) -> UnitAnswer:
         KeyError: for a site or unit that the store does not have.
     """
     address = UnitAddress(store.model, site, unit)
-    labels = tuple(_label(store, label) for label in store.labels.of(address))
+    labels = tuple(label_part(store, label, with_evidence=True) for label in store.labels.of(address))
     sequences = quantile_sequences(store, address) if _HEADS.fullmatch(site) else ()
     return unit_answer(store.unit(address), labels, sequences)
 
 
 def labels_of(store: NeuroscopeStore) -> Labels:
     """All labels of a store."""
-    return Labels(labels=tuple(_label(store, label) for label in store.labels.all()))
-
-
-def _label(store: NeuroscopeStore, label: StoredLabel) -> LabelPart:
-    scores = label.scores or {}
-    is_old = "harvest" in scores and not is_current(store, label)
-    changed = " The harvest has changed since: test it again." if is_old else ""
-    return LabelPart(
-        site=label.address.site,
-        unit=label.address.unit,
-        text=label.label,
-        rule=rule_in_words(label.rule_kind, label.rule),
-        verdict=str(scores.get("verdict", "")),
-        because=f"{scores.get('because', '')}{changed}",
-        scores=_scores_in_words(scores),
-    )
-
-
-def _scores_in_words(scores: Mapping[str, Any]) -> tuple[str, ...]:
-    """The numbers among the scores, each with its name."""
-    return tuple(
-        f"{name.replace('_', ' ')} {number(value)}"
-        for name, value in scores.items()
-        if isinstance(value, float)
-    )
+    return Labels(labels=tuple(label_part(store, label) for label in store.labels.all()))
 
 
 def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
@@ -188,6 +166,8 @@ def static_files(folder: Path = READY) -> Mapping[str, Callable[[], bytes]]:
     files: dict[str, Callable[[], bytes]] = {f"{FOLDER}/stores.json": partial(_stores_file, folder)}
     for path, line in _lines(folder).items():
         files[f"{FOLDER}/{line.model}/labels.json"] = partial(_labels_file, path)
+        # A server leads from this address to the page of labels; a static site needs a file.
+        files[f"{_labels_address(line.model)}index.html"] = partial(_labels_link, line.model)
         for site in line.sites:
             place = f"{FOLDER}/{line.model}/{site.name}"
             files[f"{place}/table.json.gz"] = partial(_table_file, path, site.name)
@@ -202,7 +182,8 @@ def with_stores(site: Site, folder: Path) -> Site:
     Raises:
         FileNotFoundError: if there is no store.
     """
-    others = {name: make for name, make in site.made_files.items() if not name.startswith(f"{FOLDER}/")}
+    own = (f"{FOLDER}/", ROUTE)
+    others = {name: make for name, make in site.made_files.items() if not name.startswith(own)}
     return replace(site, made_files=others | dict(static_files(folder)))
 
 
@@ -224,6 +205,20 @@ def _stores_file(folder: Path) -> bytes:
 def _labels_file(path: Path) -> bytes:
     with NeuroscopeStore.open(path) as store:
         return json.dumps(labels_of(store).to_dict(), allow_nan=False).encode()
+
+
+def _labels_address(model: str) -> str:
+    return f"{ROUTE}{model}/labels/"
+
+
+def _labels_link(model: str) -> bytes:
+    """A page that leads on to the labels of a model."""
+    link = f"{PageContext(_labels_address(model), is_served=False).to(LABELS_ROUTE)}#{quote(model)}"
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Labels of {escape(model)}</title>\n'
+        f'<meta http-equiv="refresh" content="0; url={link}">\n'
+        f'<p><a href="{link}">Labels of {escape(model)}</a></p>\n</html>\n'
+    ).encode()
 
 
 def _table_file(path: Path, site: str) -> bytes:

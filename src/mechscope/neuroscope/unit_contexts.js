@@ -42,14 +42,19 @@ export function renderContexts(element, { contexts }, colours, width, extra) {
     if (!ofKind.length) return [];
     const words = make("p", { className: "ms-words" });
     words.setAttribute("aria-live", "polite");
-    const list = make("ol", { className: "unit-contexts" }, ...ofKind.map((context) => line(context, width, colours, words, extra(context))));
+    const list = make("ol", { className: "unit-contexts" }, ...ofKind.map((context) => contextLine(context, width, colours, words, extra(context))));
     return [make("section", { className: "unit-kind" }, make("h3", { textContent: `${heading} (${ofKind.length})` }),
       make("p", { className: "unit-note", textContent: about }), list, words)];
   });
   element.replaceChildren(...sections);
 }
 
-function line(context, width, colours, words, { button, more }) {
+/**
+ * A context as an item of a list.
+ * @param {HTMLElement} words what says which token is being read
+ * @param {{button?: HTMLElement, more?: HTMLElement}} extra what to show besides
+ */
+export function contextLine(context, width, colours, words, { button, more }) {
   const shown = windowOf(context, width);
   const strip = make("div", { className: "unit-strip" });
   const describe = (index) => {
@@ -64,6 +69,6 @@ function line(context, width, colours, words, { button, more }) {
   strip.querySelectorAll(".ms-token")[shown.focus]?.classList.add("unit-focus");
   const level = context.quantile === null ? "" : `above ${levelOf(context.quantile)}`;
   const value = make("p", { className: "unit-value" }, make("b", { textContent: formatted(context.value) }), level && make("span", { textContent: level }));
-  const where = make("p", { className: "unit-where" }, make("small", { textContent: context.document, title: context.document }), button);
+  const where = make("p", { className: "unit-where" }, make("small", { textContent: context.document, title: context.document }), button ?? "");
   return make("li", {}, value, strip, where, ...(more ? [more] : []));
 }

@@ -6,7 +6,7 @@ import { formatted, visible } from "./tokens.js";
 import { coloursOf, renderContexts } from "./unit_contexts.js";
 import { renderActivations, renderDensities } from "./unit_histogram.js";
 import { LabelForm } from "./label_form.js";
-import { labelParts } from "./unit_labels.js";
+import { evidenceBox, labelParts } from "./unit_labels.js";
 import { LivePanel } from "./unit_live.js";
 import { countOf, isHead, kindOf } from "./unit_kinds.js";
 import { addressOf, choices, fragment, hashOf, parseAddress, unitHash, unitSource } from "./unit_source.js";
@@ -47,6 +47,7 @@ class UnitPage {
       if (fragment() !== named) return; // the reader has gone on
       if (!named) history.replaceState(null, "", hashOf(addressOf(address), Object.fromEntries(choices())));
       Object.assign(this, { address, store, site, table, page });
+      this.find("labels-fold").open = false; // the reader guesses first
       problem.hidden = true;
       this.find("rest").hidden = false;
       this.draw();
@@ -117,8 +118,8 @@ class UnitPage {
     link("interesting", nextIn(order, unit));
     find("number").max = table.units - 1;
     find("number").value = unit;
-    this.drawLabels();
     this.drawContexts();
+    this.drawLabels();
     renderActivations(find("activations"), page);
     renderDensities(find("densities"), table.statistics.firing_rate, unit);
     this.drawStatistics();
@@ -126,16 +127,23 @@ class UnitPage {
     this.drawNeighbours();
   }
 
-  /** Read the labels of a unit again, and show them if the reader has not gone on. */
+  /** Read the labels of a unit again after the reader has written one, and show them if the reader has not gone on. */
   async readLabels(address) {
-    const { labels } = await this.source.unit(address);
+    const { labels, labels_in_words } = await this.source.unit(address);
     if (this.address !== address) return;
-    this.page.labels = labels;
+    Object.assign(this.page, { labels, labels_in_words });
     this.drawLabels();
+    this.find("labels-fold").open = true;
   }
 
   drawLabels() {
-    this.find("labels").replaceChildren(...this.page.labels.map((label) => make("p", { className: "unit-label" }, ...labelParts(label))));
+    const { page: { statistics, labels, labels_in_words: words }, site, address: { model }, find } = this;
+    const colours = coloursOf(statistics, site.signed);
+    find("labels").hidden = !labels.length;
+    find("labels-words").textContent = words;
+    find("label-list").replaceChildren(...labels.map((label) => make("div", { className: "unit-label" },
+      ...labelParts(label), evidenceBox(label, colours, (context) => ({ button: this.editButton(context) })) ?? "")));
+    find("all-labels").href = `../labels/index.html#${encodeURI(model)}`;
   }
 
   drawContexts() {
@@ -143,10 +151,7 @@ class UnitPage {
     const width = Number(find("width").value);
     find("width-words").textContent = `${width}`;
     const extra = (context) => {
-      const button = make("button", { type: "button", className: "unit-edit", textContent: "Edit" });
-      button.title = "Put this text into the box for your own text";
-      button.setAttribute("aria-label", `Edit this text in the box of your own text: ${context.tokens.map(visible).join("").slice(0, 60)}`);
-      button.addEventListener("click", () => this.live.take(context));
+      const button = this.editButton(context);
       if (!this.isHead || context.kind !== "quantile") return { button };
       const pattern = make("div", { className: "unit-pattern" });
       pattern.dataset.pattern = page.contexts.filter(({ kind }) => kind === "quantile").indexOf(context);
@@ -160,8 +165,17 @@ class UnitPage {
     this.live.drawPatterns();
   }
 
+  /** A button that puts a text into the box of the reader's own text. */
+  editButton(context) {
+    const button = make("button", { type: "button", className: "unit-edit", textContent: "Edit", title: "Put this text into the box for your own text" });
+    button.setAttribute("aria-label", `Edit this text in the box of your own text: ${context.tokens.map(visible).join("").slice(0, 60)}`);
+    button.addEventListener("click", () => this.live.take(context));
+    return button;
+  }
+
   drawStatistics() {
-    const { statistics } = this.page;
+    const { table, address: { unit } } = this;
+    const statistics = { ...this.page.statistics, bimodality: table.statistics.bimodality[unit] };
     const rows = Object.entries(STATISTICS).filter(([name]) => statistics[name] !== undefined)
       .map(([name, { name: words }]) => make("tr", {}, Object.assign(make("th", { textContent: words }), { scope: "row" }),
         make("td", { textContent: statisticInWords(name, statistics[name]) })));

@@ -7,6 +7,7 @@ export const STATISTICS = {
   firing_rate: { name: "active on (share of tokens)", axis: "log", isShare: true },
   kurtosis: { name: "kurtosis (rare strong activations)", axis: "signed" },
   skewness: { name: "skewness (lopsided distribution)", axis: "signed" },
+  bimodality: { name: "bimodality (above 5/9: perhaps two groups)", axis: "linear" },
   maximum: { name: "largest activation", axis: "linear" },
   minimum: { name: "smallest activation", axis: "linear" },
   mean: { name: "mean activation", axis: "linear" },

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mechscope.pages.endpoints import Endpoint
 from mechscope.pages.jobs import JobKind
@@ -145,8 +146,9 @@ class SiteRoom:
     terms: Sequence[Term] = ()
     """Terms that its pages explain; lessons of all rooms link to them."""
     redirects: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Beginning of an address that is no page → page that reads the rest behind # in its own address. With
-    {"neuroscope/": "neuroscope/unit/"}, a server leads from neuroscope/a/17/ to neuroscope/unit/#a/17."""
+    """Addresses that are no page, with a * for any part of them → page that reads this part behind # in its own
+    address. With {"neuroscope/*": "neuroscope/unit/"}, a server leads from neuroscope/a/17/ to neuroscope/unit/#a/17.
+    The first that fits counts."""
     backlinks: Sequence[Backlink] = ()
     """Links to its pages that pages of other rooms show."""
 
@@ -180,7 +182,20 @@ class Site:
     backlinks: Mapping[str, Sequence[Backlink]] = field(default_factory=dict[str, Sequence[Backlink]])
     """Route → links that the page shows for other rooms."""
     redirects: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Beginning of an address → page that reads the rest behind # in its own address."""
+    """Addresses with a * for any part of them → page that reads this part behind # in its own address."""
+
+    def redirected(self, path: str) -> str | None:
+        """Where an address leads that is no page; None if nowhere.
+
+        >>> Site({}, {}, (), {}, redirects={"a/*/labels/": "labels/", "a/*": "b/"}).redirected("a/x/y/labels")
+        'labels/#x/y'
+        """
+        whole = f"{path.rstrip('/')}/"
+        for pattern, route in self.redirects.items():
+            before, _, after = pattern.partition("*")
+            if whole.startswith(before) and whole.endswith(after) and len(whole) > len(before) + len(after):
+                return f"{route}#{quote(whole[len(before) : len(whole) - len(after)].rstrip('/'))}"
+        return None
 
     @property
     def menu(self) -> list[SitePage]:

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -101,10 +100,8 @@ def make_app(
         if make := site.made_files.get(path):
             kind = TYPES.get(posixpath.splitext(name)[1], "application/octet-stream")
             return Response(await run_in_threadpool(make), media_type=kind)
-        for beginning, route in site.redirects.items():
-            if path.startswith(beginning):
-                rest = quote(path.removeprefix(beginning).rstrip("/"))
-                return RedirectResponse(f"/{route}#{rest}", 307)
+        if (other := site.redirected(path)) is not None:
+            return RedirectResponse(f"/{other}", 307)
         return PlainTextResponse(f"There is no page {request.url.path} here. The pages start at /.", 404)
 
     app = Starlette(

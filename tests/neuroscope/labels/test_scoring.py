@@ -6,7 +6,8 @@ from mechscope.neuroscope.corpus.documents import Document
 from mechscope.neuroscope.corpus.named_texts import describe_named
 from mechscope.neuroscope.labels import scoring
 from mechscope.neuroscope.labels.current import is_current
-from mechscope.neuroscope.labels.readings import Readings, corpus_of, drawn_documents, shows_counterexamples
+from mechscope.neuroscope.labels.evidence import AFTER, BEFORE, evidence_of
+from mechscope.neuroscope.labels.readings import Readings, corpus_of, drawn_documents, shows_evidence
 from mechscope.neuroscope.labels.rules import Regex, TokenPatterns, Words
 from mechscope.neuroscope.labels.scoring import Scorer, ScoringOptions
 from mechscope.neuroscope.ready import OwnSource
@@ -69,8 +70,14 @@ def test_near_misses_are_quiet_tokens_that_equal_a_firing_one(store):
     found = Scorer(store).score(address, TokenPatterns(((" dog", None),)))
     assert found["verdict"] == "holds" and found["AUC on near misses"] == 1
     assert found["text"]["near misses"] == found["text"]["tokens"] - found["text"]["firing"]
+    assert found["missed"] == found["false alarms"] == []
+    assert len({each["tokens"][each["focus"]] for each in found["near misses"]}) == 5
+    for each in found["near misses"]:
+        before, token = each["tokens"][each["focus"] - 1 : each["focus"] + 1]
+        assert before != " dog" and token != "<b>" and each["value"] == 0
     found = Scorer(store).score(f"mlp0/{planted.PLANTED}", CAT)
     assert found["text"]["near misses"] == 0 and "AUC on near misses" not in found
+    assert found["near misses"] == []
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,7 @@ def test_a_higher_threshold_makes_a_unit_that_always_fires_testable(store):
 
 
 def scored(names) -> int:
-    return sum(not shows_counterexamples(name) for name in names)
+    return sum(not shows_evidence(name) for name in names)
 
 
 TESTED = scored(f"{number:02d}.txt" for number in range(planted.SHOWN, planted.DOCUMENTS))
@@ -107,7 +114,26 @@ def test_documents_that_the_page_shows_are_left_out(store):
     assert found["text"]["tokens"] == TESTED * (planted.LENGTH - 1)
 
 
-def test_documents_that_counterexamples_come_from_are_not_scored(store):
+def test_evidence_has_the_activation_of_every_token(store):
+    found = Scorer(store).score(f"mlp0/{planted.PLANTED}", Words(("dog",)))
+    for kind, value in (("missed", 4), ("false alarms", 0)):
+        for context in evidence_of(found)[kind]:
+            assert context.values == tuple(4.0 * (token == " cat") for token in context.tokens)
+            assert context.value == context.values[context.focus] == value
+            assert context.focus <= BEFORE and len(context.tokens) <= BEFORE + 1 + AFTER
+    # What early versions stored: the activation at one token.
+    early = {key: value for key, value in found["missed"][0].items() if key != "values"}
+    (context,) = evidence_of({"missed": [early]})["missed"]
+    assert np.flatnonzero(np.isfinite(context.values)).tolist() == [context.focus]
+    assert evidence_of(None) == {}
+
+
+def test_a_rule_that_matches_nothing_is_shown_what_it_misses(store):
+    found = Scorer(store).score(f"mlp0/{planted.PLANTED}", Words(("zebra",)))
+    assert [each["tokens"][each["focus"]] for each in found["missed"]] == [" cat"] * 5
+
+
+def test_documents_that_evidence_comes_from_are_not_scored(store):
     found = Scorer(store).score(f"mlp0/{planted.PLANTED}", Words(("dog",)))
     for kind in ("missed", "false alarms"):
         names = {each["document"] for each in found[kind]}

@@ -9,8 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mechscope.arguments import one_line, visible_token
-from mechscope.neuroscope.label_table import StoredLabel
+from mechscope.arguments import visible_token
 from mechscope.neuroscope.unit_text import shown_token, statistics_text, tokens_around
 from mechscope.neuroscope.units import Context, Histogram, Neighbour, UnitPage
 
@@ -30,10 +29,8 @@ _HIGH, _LOW = (230, 120, 20), (50, 110, 220)
 """The colours behind the highest and the lowest activations."""
 
 
-def page_text(
-    page: UnitPage, left_out: int, labels: Sequence[StoredLabel], width: int, contexts: int
-) -> RenderableType:
-    """Everything about a unit.
+def page_text(page: UnitPage, left_out: int, width: int, contexts: int) -> RenderableType:
+    """Everything about a unit but its labels.
 
     Args:
         left_out: how many tokens were left out at its site as attention sinks.
@@ -41,8 +38,6 @@ def page_text(
         contexts: how many contexts of each kind.
     """
     parts: list[RenderableType] = [Text(str(page.address), "bold"), _statistics(page, left_out)]
-    for label in labels:
-        parts.append(Text.assemble(("label  ", "dim"), (one_line(label.label), "bold"), _scores(label)))
     parts.append(_histogram(page.histogram))
     if page.logit_effects is not None:
         parts.append(_effects("promotes", page.logit_effects.promoted, width))
@@ -51,7 +46,7 @@ def page_text(
         parts.append(_neighbours("similar weights", page.by_weights, width))
     if page.by_activation:
         parts.append(_neighbours("active together", page.by_activation, width))
-    strongest = max((abs(value) for each in page.contexts for value in each.values), default=0.0)
+    strongest = strongest_of(page)
     for kind, heading in HEADINGS.items():
         of_kind = [each for each in page.contexts if each.kind == kind]
         # Quantiles are shown over their whole range, however few there is room for.
@@ -61,6 +56,11 @@ def page_text(
             parts += [Text(""), Text(heading, "bold")]
             parts += [context_line(each, width, strongest) for each in chosen]
     return Group(*parts)
+
+
+def strongest_of(page: UnitPage) -> float:
+    """The size of the largest activation in a unit's contexts, which gets the full colour."""
+    return max((abs(value) for each in page.contexts for value in each.values), default=0.0)
 
 
 def context_line(context: Context, width: int, strongest: float) -> Text:
@@ -84,9 +84,9 @@ def context_line(context: Context, width: int, strongest: float) -> Text:
 
 
 def colour(value: float, strongest: float) -> str:
-    """The background of a token, stronger for a larger activation; none for a small one."""
+    """The background of a token, stronger for a larger activation; none for a small one, and for NaN."""
     strength = min(abs(value) / strongest, 1.0) if strongest else 0.0
-    if strength < 0.1:
+    if not strength >= 0.1:
         return ""
     red, green, blue = (round(255 + (part - 255) * strength) for part in (_HIGH if value > 0 else _LOW))
     return f"black on rgb({red},{green},{blue})"
@@ -94,13 +94,6 @@ def colour(value: float, strongest: float) -> str:
 
 def _statistics(page: UnitPage, left_out: int) -> Text:
     return Text(statistics_text(page.statistics, left_out))
-
-
-def _scores(label: StoredLabel) -> str:
-    numbers = {name: value for name, value in (label.scores or {}).items() if isinstance(value, (int, float))}
-    listed = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-    known = [str((label.scores or {}).get("verdict", "")), listed]
-    return f"  ({': '.join(each for each in known if each)})" if any(known) else ""
 
 
 def _histogram(histogram: Histogram) -> Table:

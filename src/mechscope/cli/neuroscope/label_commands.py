@@ -84,6 +84,8 @@ class Labels(_AboutLabels):
     """A model with a store (default: mini-gelu-1l)."""
     holding: Annotated[bool, Flag] = False
     """Only those that hold, at least in part."""
+    evidence: Annotated[bool, Flag] = False
+    """Under each, show texts on which its rule and its unit disagree, or nearly do."""
     remove: Annotated[int | None, Whole] = None
     """Remove the label with this number."""
 

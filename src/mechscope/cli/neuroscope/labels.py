@@ -11,10 +11,13 @@ from rich.text import Text
 
 from mechscope.arguments import one_line
 from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.neuroscope._label_text import evidence_lines
+from mechscope.cli.neuroscope._unit_text import strongest_of
 from mechscope.cli.neuroscope.label_commands import Label, Labels, Suggest
 from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.labels.auto_label import LogOddsLabeller, material_of
 from mechscope.neuroscope.labels.current import is_current
+from mechscope.neuroscope.labels.evidence import SHOWN, evidence_of
 from mechscope.neuroscope.labels.examples import like_contexts
 from mechscope.neuroscope.labels.predicates import load_predicate
 from mechscope.neuroscope.labels.rules import Regex, Rule, TokenPatterns, Words, rule_in_words
@@ -84,6 +87,7 @@ def run_labels(command: Labels) -> int:
         ]
         changed = {label.id for label in found if label.scores and not is_current(store, label)}
         model = store.model
+        strongest = {label.id: _strongest(store, label) for label in found if command.evidence}
     if not found:
         raise UserError(
             f"no label of {model} holds."
@@ -104,8 +108,23 @@ def run_labels(command: Labels) -> int:
     console.print(Text(f"Labels of {model}", "bold"))
     console.print(table)
     if changed:
-        console.print("* The harvest has changed since this was scored: score it again.")
+        console.print("* The harvest or the test has changed since this was scored: score it again.")
+    for label in found:
+        if command.evidence and evidence_of(label.scores):
+            console.print()
+            console.print(Text(f"Label {label.id} of {label.address}: {one_line(label.label)}", "bold"))
+            for line in evidence_lines(label, console.width, strongest[label.id], SHOWN):
+                console.print(line, overflow="fold", soft_wrap=False)
     return 0
+
+
+def _strongest(store: NeuroscopeStore, label: StoredLabel) -> float:
+    """The size of the activation that gets the full colour."""
+    try:
+        return strongest_of(store.unit(label.address))
+    except KeyError:
+        # A unit that a later harvest does not have: its threshold was a quarter of its highest activation.
+        return 4 * abs((label.scores or {}).get("firing", {}).get("threshold", 0.25))
 
 
 def run_suggest(command: Suggest) -> int:

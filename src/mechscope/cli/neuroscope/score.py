@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -11,14 +12,16 @@ from rich.text import Text
 
 from mechscope.arguments import one_line
 from mechscope.cli.errors import UserError, user_errors
-from mechscope.cli.neuroscope._unit_text import context_line
+from mechscope.cli.neuroscope._label_text import evidence_lines
+from mechscope.cli.neuroscope._unit_text import strongest_of
 from mechscope.cli.neuroscope.label_commands import Score
 from mechscope.neuroscope.label_table import StoredLabel
+from mechscope.neuroscope.labels.evidence import SHOWN
 from mechscope.neuroscope.labels.predicates import Predicate, load_predicate
 from mechscope.neuroscope.labels.rules import rule_in_words
 from mechscope.neuroscope.labels.scoring import Scorer, ScoringOptions
 from mechscope.neuroscope.store import NeuroscopeStore
-from mechscope.neuroscope.units import Context, UnitAddress
+from mechscope.neuroscope.units import UnitAddress
 
 MEANINGS = {
     "AUC": "how often firing tokens score higher than quiet ones",
@@ -52,7 +55,8 @@ def run_score(command: Score) -> int:
                 )
             scorer = Scorer(store, options, lambda sentence: print(f"{sentence} …", file=sys.stderr))
             for label, scores in _scored(scorer, labels, function, console, strict=not command.all):
-                for line in score_lines(label, scores, console.width):
+                strongest = strongest_of(store.unit(label.address))
+                for line in score_lines(replace(label, scores=scores), console.width, strongest):
                     console.print(line, overflow="fold", soft_wrap=False)
     return 0
 
@@ -94,8 +98,15 @@ def _named_function(label: StoredLabel, function: Predicate | None) -> Predicate
     return function
 
 
-def score_lines(label: StoredLabel, scores: Mapping[str, Any], width: int) -> Iterator[Text]:
-    """What came out of the test of a label."""
+def score_lines(label: StoredLabel, width: int, strongest: float) -> Iterator[Text]:
+    """What came out of the test of a label.
+
+    Args:
+        label: with its scores.
+        width: the width of the terminal in characters.
+        strongest: the size of the activation that gets the full colour.
+    """
+    scores = label.scores or {}
     yield Text(f"{label.address}  {one_line(label.label)}", "bold")
     yield Text(f"rule {label.id}  {one_line(rule_in_words(label.rule_kind, label.rule))}", "dim")
     yield Text.assemble((scores["verdict"], "bold"), f": {scores['because']}")
@@ -119,18 +130,5 @@ def score_lines(label: StoredLabel, scores: Mapping[str, Any], width: int) -> It
         )
         recalls = scores["recall by strength"].items()
         yield Text("  recall by strength: " + ", ".join(f"{name} {value:.0%}" for name, value in recalls))
-    for name, heading in (
-        ("missed", "It fires here, but the rule does not match"),
-        ("false alarms", "The rule matches here, but it does not fire"),
-    ):
-        if found := scores.get(name):
-            yield Text(heading, "bold")
-            for each in found:
-                yield context_line(_context(each), width, abs(each["value"]))
+    yield from evidence_lines(label, width, strongest, SHOWN)
     yield Text("")
-
-
-def _context(stored: Mapping[str, Any]) -> Context:
-    tokens = tuple(stored["tokens"])
-    values = tuple(stored["value"] if place == stored["focus"] else 0.0 for place in range(len(tokens)))
-    return Context("random", stored["value"], stored["document"], tokens, values, stored["focus"])

@@ -67,8 +67,8 @@ class Readings:
 
     @property
     def is_shown(self) -> Bool[np.ndarray, " token"]:
-        """Whether a token's document is one that counterexamples come from, and that is therefore not scored."""
-        return np.array([shows_counterexamples(name) for name in self.documents], bool)[self.sequence]
+        """Whether a token's document is one that evidence comes from, and that is therefore not scored."""
+        return np.array([shows_evidence(name) for name in self.documents], bool)[self.sequence]
 
     def held_out(self, shown: Sequence[Context], same: int) -> Readings:
         """Without the documents of these contexts, and without tokens that repeat one of them.
@@ -112,8 +112,8 @@ class Readings:
         )
 
 
-def shows_counterexamples(document: str) -> bool:
-    """Whether counterexamples may come from a document: from one in five, always the same ones."""
+def shows_evidence(document: str) -> bool:
+    """Whether evidence may come from a document: from one in five, always the same ones."""
     return hashlib.sha256(document.encode()).digest()[0] % 5 == 0
 
 

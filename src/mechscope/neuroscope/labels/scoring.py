@@ -2,9 +2,10 @@
 
 The pipeline for a label: thresholds and the units for the null from the store → the model reads the sample once more →
 documents and passages that the page shows are left out → if the unit fires there too seldom, more of the corpus is
-read → the rule scores every token → numbers, null and verdict → counterexamples. See `detector`, `null`, `verdicts`.
+read → the rule scores every token → evidence, numbers, null and verdict. See `evidence`, `detector`, `null` and
+`verdicts`.
 
-Counterexamples come from a fifth of the documents, which are not scored. So a rule that a reader improves with them is
+Evidence comes from a fifth of the documents, which are not scored. So a rule that a reader improves with them is
 tested on text that the reader has not seen.
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +25,9 @@ from jaxtyping import Float, Int
 from mechscope.neuroscope.corpus import Corpus, open_corpus
 from mechscope.neuroscope.fire import open_units
 from mechscope.neuroscope.labels import null, verdicts
-from mechscope.neuroscope.labels.counterexamples import counterexamples
 from mechscope.neuroscope.labels.current import VERSION, harvest_of
 from mechscope.neuroscope.labels.detector import Detection, Estimate, detect
+from mechscope.neuroscope.labels.evidence import collect_evidence
 from mechscope.neuroscope.labels.readings import (
     Readings,
     corpus_of,
@@ -84,6 +87,8 @@ class Scorer:
     def __post_init__(self) -> None:
         about = self.store.about
         self.settings = decode(HarvestSettings, dict(about.settings), "the settings of the store")
+        # Another harvest may be published meanwhile: then the scores are out of date.
+        self._harvest = harvest_of(self.store)
         self.vocabulary = self.store.vocabulary()
         # Said at once, even if the sample turns out to be enough.
         self._named_corpus = (
@@ -120,7 +125,7 @@ class Scorer:
         others = null.similar_units(np.where(_is(address.unit, known.rates), rate, known.rates), address.unit)
         read, more = self._read(address, others, threshold)
         test, shown = _tests(read, address.unit, threshold, rule)
-        found |= {"text": test.text | {"more from": more}}
+        found |= {"text": test.text | {"more from": more}} | shown.evidence()
         verdict = verdicts.verdict_on_text(
             int(test.fires.sum()), test.text["documents with firing"], len(test.fires)
         ) or verdicts.verdict_on_matches(int((test.scores > 0).sum()), len(test.fires), int(test.fires.sum()))
@@ -136,19 +141,13 @@ class Scorer:
             "recall by strength": test.recall_by_strength(),
             "null": dataclasses.asdict(compared)
             | {"p_by_seed": list(compared.p_by_seed), "resolution": compared.resolution},
-            "missed": counterexamples(
-                read, shown.rows, shown.fires & (shown.scores <= 0), -shown.activation, shown.activation
-            ),
-            "false alarms": counterexamples(
-                read, shown.rows, ~shown.fires & (shown.scores > 0), shown.activation, shown.activation
-            ),
         }
         return _with(found, verdicts.verdict_on_numbers(numbers, compared))
 
     def _header(self, rule: Rule) -> dict[str, Any]:
         return {
             "rule": {"kind": rule.kind, "text": rule.text},
-            "harvest": harvest_of(self.store),
+            "harvest": self._harvest,
             "seeds": list(self.options.seeds),
             "made by": {"scores": VERSION} | versions(),
             "scored": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -204,17 +203,22 @@ class Scorer:
 
 
 def _tests(read: Readings, unit: int, threshold: float, rule: Rule) -> tuple[_Test, _Test]:
-    """What is scored, and what counterexamples come from."""
+    """What is scored, and what evidence comes from."""
     scores = np.concatenate([*rule.scores(read.texts), np.zeros(0)])
     is_shown = read.is_shown if len(scores) else np.zeros(0, bool)
-    return (
-        _Test(read, np.flatnonzero(read.counted & ~is_shown), unit, threshold, scores),
-        _Test(read, np.flatnonzero(read.counted & is_shown), unit, threshold, scores),
-    )
+    test = _Test(read, np.flatnonzero(read.counted & ~is_shown), unit, threshold, scores)
+    shown = _Test(read, np.flatnonzero(read.counted & is_shown), unit, threshold, scores, test.firing_on)
+    return test, shown
 
 
 class _Test:
-    """What the unit does and what the rule says, at some tokens."""
+    """What the unit does and what the rule says, at some tokens.
+
+    Args:
+        rows: the tokens, among all that were read.
+        scores: the rule's scores of all that were read.
+        elsewhere: on which tokens the unit fires in other text, and how often; equal ones are near misses too.
+    """
 
     def __init__(
         self,
@@ -223,15 +227,20 @@ class _Test:
         unit: int,
         threshold: float,
         scores: Float[np.ndarray, " token"],
+        elsewhere: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        self.rows = rows
+        self.read, self.unit, self.rows = read, unit, rows
         self.activation = read.of(unit)[rows]
         self.fires = self.activation > threshold
         self.document = read.document[rows] if len(rows) else rows
         self.scores = scores[rows]
         tokens = np.array([token for tokens in read.texts for token in tokens], object)[rows]
-        firing = set(tokens[self.fires].tolist())
-        self.near = ~self.fires & np.array([token in firing for token in tokens], bool)
+        self.firing_on = Counter(elsewhere) + Counter(tokens[self.fires].tolist())
+        self.near = ~self.fires & np.array([token in self.firing_on for token in tokens], bool)
+
+    def evidence(self) -> dict[str, list[dict[str, Any]]]:
+        """Some of the tokens at which the rule and the unit disagree, or nearly do."""
+        return collect_evidence(self.read, self.unit, self.rows, self.fires, self.scores > 0, self.firing_on)
 
     @property
     def text(self) -> dict[str, int]:
