@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mechscope.neuroscope.messages import unit_answer
 from mechscope.neuroscope.site_data import (
     BATCH,
     FOLDER,
@@ -132,6 +133,15 @@ def test_histograms_come_without_empty_ends_where_the_browser_reads_units(folder
     table = json.loads(gzip.decompress(static_files(folder)[f"{FOLDER}/{MODEL}/mlp0/table.json.gz"]()))
     assert table["histograms"]["counts"][:3] == [[0, 10], [0, 10, 4, 1], [1, 5, 2]]
     assert table["histograms"]["edges"] == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_a_context_with_parts_of_characters_has_the_ids_of_its_tokens(folder: Path) -> None:
+    with NeuroscopeStore.open(folder / MODEL) as store:
+        page = store.unit(f"{MODEL}/mlp0/1")
+    (first, *_) = page.contexts
+    broken = replace(first, tokens=("\ufffd", *first.tokens[1:]))
+    plain, with_ids = unit_answer(replace(page, contexts=(first, broken))).contexts
+    assert (plain.ids, with_ids.ids) == ((), (0, 1, 2, 3))
 
 
 def test_what_units_are_called() -> None:

@@ -109,6 +109,9 @@ def test_the_list_is_searched_and_an_entry_opens_from_a_disk(
     page.fill("#glossary-words", "qqqqqq")
     assert shown.count() == 0
     assert page.inner_text("[data-part=count]") == "Nothing has these words."
+    page.reload()
+    page.wait_for_selector("text=Nothing has these words.")
+    assert page.input_value("#glossary-words") == "qqqqqq"
     page.fill("#glossary-words", "")
     assert shown.count() == len(all_entries())
     page.get_by_role("link", name="Cherry-picking").click()

@@ -246,20 +246,152 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     link = page.get_by_role("link", name="Open this text under the microscope")
     assert "add_neuron" in link.get_attribute("href")
     page.fill("[data-part=text]", "")
-    assert page.inner_text("[data-part=live-problem]") == "Type some text."
+    assert page.inner_text("[data-part=live-problem]").startswith("Type some text. Until you change it,")
+    assert "unit-stale" in page.get_attribute("[data-part=live-words]", "class")
     page.fill("[data-part=text]", TEXT)
+    # Colours follow the theme, in the reader's own text too.
+    colour = "() => document.querySelector('[data-part=live-tokens] .ms-token:nth-child(2)').style.background"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"light => ({colour})() !== light", arg=light)
+    page.emulate_media(color_scheme="light")
+    # Skipping the menu with the keyboard is not a way to another unit.
+    page.focus("a.skip")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.tagName") == "MAIN"
+    assert f"#{MODEL}/mlp0/1" in page.url
     # The next unit keeps the reader's text; so does the one that is most unusual here.
     page.get_by_role("link", name="Next", exact=True).focus()
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/2'")
     assert page.input_value("[data-part=text]") == TEXT
+    page.fill("[data-part=number]", "256")
+    page.keyboard.press("Enter")
+    assert page.inner_text("[data-part=number-problem]") == "Units of mlp0 have the numbers 0 to 255."
     page.fill("[data-part=number]", "255")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('h1').textContent === 'mlp0/255'")
     page.goto(page.url.partition("#")[0] + "#nothing")
     assert "not the address of a unit" in page.inner_text("[data-part=problem]")
+    assert page.inner_text("h1") == "nothing"
     page.goto(page.url.partition("#")[0] + "#other/mlp0/1")
     page.wait_for_selector("text=There are no units of other/mlp0 here. There are: mini-gelu-1l/mlp0,")
+
+
+def test_the_address_keeps_the_text_of_the_reader(
+    watched: WatchedPage, units: tuple[UnitReadings, str]
+) -> None:
+    page = watched.page
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/attn0.entropy/2?text=a+%26+b%3F")
+    page.wait_for_selector("h1 >> text=attn0.entropy/2")
+    page.wait_for_function("() => document.querySelector('[data-part=text]').value === 'a & b?'")
+    page.locator("[data-part=live-words]", has_text="Its activation is between").wait_for()
+    assert "shares its attention" in page.inner_text("[data-kind]:visible")
+    # Where the head looks from the chosen token, which is the last one at first.
+    pattern = page.locator("[data-part=live-pattern]")
+    tokens = page.locator("[data-part=live-tokens] .ms-token")
+    assert pattern.locator(".ms-token").all_inner_texts() == tokens.all_inner_texts()
+    tokens.nth(2).click()
+    pattern.get_by_text("From “␣” it attends to:").wait_for()
+    assert pattern.locator(".ms-token").all_inner_texts() == tokens.all_inner_texts()[:3]
+    page.select_option("[data-part=change]", "multiply")
+    page.focus("[data-part=amount]")
+    page.keyboard.press("End")
+    page.fill("[data-part=text]", "emoji 🎉 #1")
+    assert page.is_visible("[data-part=live-bytes]")
+    page.wait_for_function("() => location.hash.endsWith('+%231&change=multiply&amount=4')")
+    page.reload()
+    page.wait_for_selector("[data-part=effect] table")
+    assert page.input_value("[data-part=text]") == "emoji 🎉 #1"
+    assert page.inner_text("[data-part=amount-words]") == "4"
+    # Rows of weak texts show their pattern; a head may be reached by its number and the way back.
+    page.evaluate(f"() => {{ location.hash = '#{MODEL}/attn0.entropy/1'; }}")
+    page.wait_for_function("() => location.hash.startsWith('#mini-gelu-1l/attn0.entropy/1?text=emoji')")
+    page.go_back()
+    page.wait_for_function("() => document.querySelector('h1').textContent === 'attn0.entropy/2'")
+    assert page.input_value("[data-part=text]") == "emoji 🎉 #1"
+
+
+def test_the_home_keeps_what_the_reader_has_chosen(
+    watched: WatchedPage, units: tuple[UnitReadings, str]
+) -> None:
+    page, home = watched.page, f"{units[1]}neuroscope/"
+    count = page.locator("[data-part=count]")
+    page.goto(f"{home}{MODEL}/attn0.entropy/")  # the address of a site leads to the list of its units
+    page.wait_for_url(f"{home}index.html#{MODEL}/attn0.entropy")
+    page.wait_for_selector("[data-part=first] a")
+    assert page.inner_text("[data-part=first-heading]") == "All 4"
+    assert page.input_value("[data-part=x]") == "mean"
+    page.select_option("[data-part=y]", "maximum")
+    page.keyboard.press("Tab")
+    page.fill("[data-part=words]", " ")
+    page.get_by_role("button", name="Search").click()
+    assert count.inner_text() == "Type a word, a sign, or the number of a unit."
+    page.fill("[data-part=words]", "cat")
+    page.keyboard.press("Enter")
+    page.locator("[data-part=found] a").first.click()
+    page.wait_for_selector("[data-part=effect] table")
+    page.go_back()
+    page.wait_for_selector("[data-part=found] a")
+    assert (page.input_value("[data-part=words]"), page.input_value("[data-part=y]")) == ("cat", "maximum")
+    assert page.input_value("[data-part=site]") == "1"
+    page.fill("[data-part=words]", "999")
+    page.keyboard.press("Enter")
+    page.locator("[data-part=count]", has_text="Units of attn0.entropy have the numbers 0 to 3.").wait_for()
+    page.evaluate(f"() => {{ location.hash = '#{MODEL}/nothing'; }}")
+    page.locator("[data-part=problem]", has_text=f"There are no units of {MODEL}/nothing here.").wait_for()
+    page.fill("[data-part=words]", "mlp0/7")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{home}unit/index.html#{MODEL}/mlp0/7")
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_again(browser: Any, units: tuple[UnitReadings, str]) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.route("**/model.safetensors", lambda route: route.abort())
+    page.goto(f"{units[1]}models/{MODEL}/")
+    page.wait_for_selector("text=Reload it to try again.")
+    assert not page.is_visible("text=Loading the model")
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/mlp0/1")
+    page.wait_for_selector("[data-part=live-problem]:visible")
+    page.unroute("**/model.safetensors")
+    page.fill("[data-part=text]", TEXT)
+    page.wait_for_selector("[data-part=effect] table")
+    assert not page.is_visible("[data-part=live-problem]")
+    page.close()
+
+
+def test_a_server_is_asked_when_the_reader_stops_typing(
+    browser: Any, units: tuple[UnitReadings, str]
+) -> None:
+    watched = WatchedPage(browser)
+    page = watched.page
+
+    def without_browser(route: Any) -> None:
+        answer = route.fetch()
+        content = answer.json()
+        for site in content["stores"][0]["sites"]:
+            site["in_browser"] = False
+        route.fulfill(response=answer, json=content)
+
+    page.route("**/api/neuroscope/stores", without_browser)
+    page.goto(f"{units[1]}neuroscope/unit/#{MODEL}/mlp0/1")
+    page.wait_for_selector("[data-part=effect] table")
+    watched.requests.clear()
+    page.evaluate(
+        """() => {
+          const box = document.querySelector("[data-part=text]");
+          for (const text of ["", "a", "ab", "abc"]) {
+            box.value = text;
+            box.dispatchEvent(new Event("input", { bubbles: true }));
+          }
+        }"""
+    )
+    page.wait_for_function("() => location.hash.endsWith('?text=abc')")
+    page.wait_for_selector("[data-part=live-tokens] .ms-token >> text=c")
+    assert sum(url.endswith("live/read") for url in watched.requests) == 1
+    assert watched.problems == []
+    page.close()
 
 
 def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, browser: Any) -> None:
@@ -277,7 +409,7 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
         terms=(),
     )
     build_site(tmp_path / "site", small)
-    watched = WatchedPage(browser, viewport={"width": 360, "height": 740})
+    watched = WatchedPage(browser, viewport={"width": 360, "height": 740}, has_touch=True)
     page = watched.page
     page.goto((tmp_path / "site" / "neuroscope" / "index.html").as_uri())
     page.wait_for_selector("[data-part=first] a")
@@ -286,6 +418,13 @@ def test_a_static_site_shows_the_same_from_a_disk(folder: Path, tmp_path: Path, 
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-part=found] li")
     assert page.inner_text("[data-part=count]") == "5 units"  # one per site
+    # The first tap reads a point, and does not open it.
+    x, y = page.evaluate(
+        "() => { const plot = window.neuroscopePage.scatter, [point] = plot.points;"
+        " return [plot.toX(point.x), plot.toY(point.y)]; }"
+    )
+    page.locator("canvas").tap(position={"x": x, "y": y})
+    assert page.inner_text("[data-part=scatter-words]").endswith("Tap it again to open it.")
     page.locator("canvas").focus()
     page.keyboard.press("End")
     assert "Unit " in page.inner_text("[data-part=scatter-words]")
@@ -318,11 +457,12 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     found = watched.page.evaluate(
         """async () => {
           const names = ["unit_histogram.js", "unit_statistics.js", "unit_source.js", "unit_contexts.js"];
-          const [{ equalBars }, statistics, { parseAddress, whereItIs }, { windowOf }] =
+          const [{ equalBars }, statistics, { parseAddress, unitNamed, whereItIs }, { levelOf, windowOf }] =
             await Promise.all(names.map((name) => import(`/static/${name}`)));
           const { axisTicks, interestingOrder, nextIn, onAxis } = statistics;
           const words = (...axis) => axisTicks(...axis).map(({ words }) => words);
           const order = interestingOrder({ kurtosis: [1, null, 5, 5] });
+          const store = { model: "m", sites: [{ name: "mlp0", units: 8 }] };
           const page = { labels: [], contexts: [{ kind: "top", tokens: ["a ", "ca", "t"], focus: 2 }] };
           return {
             // The middle bin covers two bars and a half.
@@ -330,8 +470,11 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
             order, next: [nextIn(order, 3), nextIn(order, 1)],
             axis: ["log", "signed", "linear"].map((axis) => onAxis(axis, 0)),
             ticks: [words("log", -3.5, 0), words("linear", -1, 1)],
+            named: ["7", "Neuron 7", "mlp0/7", "m/mlp0/7", "8", "mlp1/7", "the 7"]
+              .map((words) => unitNamed(words, store, { name: "a", units: 8 })?.site),
             addresses: ["org/model/mlp0/17", "mlp0/17", "model/mlp0/x"].map(parseAddress),
             where: ["t", "CAT", "dog"].map((words) => whereItIs(page, words)),
+            levels: [0, 0.1, 0.98765, 0.99996, 1].map(levelOf),
             window: windowOf({ tokens: [..."abcdef"], values: [1, 2, 3, 4, 5, 6], focus: 1 }, 2),
           };
         }"""
@@ -341,6 +484,8 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     assert found["axis"] == pytest.approx([float("nan"), 0, 0], nan_ok=True)
     assert found["ticks"] == [["0.001", "0.01", "0.1", "1"], ["−1", "−0.5", "0", "0.5", "1"]]
     assert found["addresses"] == [{"model": "org/model", "site": "mlp0", "unit": 17}, None, None]
+    assert found["levels"] == ["0 %", "10 %", "98.8 %", "99.996 %", "100 %"]
+    assert found["named"] == ["a", "a", "mlp0", "mlp0", None, None, None]
     assert [each["rank"] for each in found["where"]] == [1001, 1, 0]
     assert found["window"] == {"from": 0, "tokens": [*"abcd"], "values": [1, 2, 3, 4], "focus": 1}
 

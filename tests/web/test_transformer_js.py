@@ -160,6 +160,7 @@ def test_damaged_weights_are_refused(page: Any) -> None:
 TEXTS = [
     "Hello world", "  two  spaces\n\n\tand tabs ", "emoji 👩‍👩‍👧 🎉 naïve", "שלום עולם", "a<|bos|>b", "it's we'll I'd",
     "x=1;\nif x:\n    return 12345", " On Monday morning Mary and John", "\u00a0nbsp\u2028line", "ﷺ½Ⅳ²", "  ", "�",
+    "def f(x):\n    return x\n" * 1_000, "a" * 5_000,  # a page must not stand still while somebody pastes a file
 ]  # fmt: skip
 
 

@@ -49,10 +49,19 @@ function start(search) {
     else if (!isGuess) count.textContent = number;
     else count.textContent = found.length ? `Nothing has these words. ${number} with a similar name:` : "Nothing has these words.";
   };
-  input.addEventListener("input", update);
+  const read = () => {
+    // What was typed stands behind #, so that the way back from an entry loses nothing; a link may ask with ?q=.
+    const [kept, asked] = [location.hash.slice(1), location.search].map((part) => new URLSearchParams(part).get("q"));
+    input.value = kept ?? asked ?? input.value;
+    update();
+  };
+  input.addEventListener("input", () => {
+    update();
+    history.replaceState(null, "", `#${new URLSearchParams({ q: input.value.slice(0, 200) })}`);
+  });
+  window.addEventListener("hashchange", read);
   search.hidden = false;
-  input.value = new URLSearchParams(location.search).get("q") ?? input.value;
-  update();
+  read();
 }
 
 const search = typeof document === "undefined" ? null : document.querySelector(".glossary-search");

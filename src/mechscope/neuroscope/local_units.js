@@ -8,6 +8,7 @@ import { topTokens } from "./analysis.js";
 import { loadBundledModel } from "./bundled_model.js";
 import { Dictionary } from "./dictionary.js";
 import { hooksOf } from "./edits.js";
+import { tokensOf } from "./local_model.js";
 import { softmaxRows } from "./transformer.js";
 import { Tensor } from "./safetensors.js";
 
@@ -32,10 +33,7 @@ export class LocalUnits {
    * @throws {Error} says what the reader must change
    */
   async read(text) {
-    const ids = this.tokenizer.encode(text);
-    if (!ids.length) throw new Error("Type some text.");
-    const tokens = this.prependBos ? [this.tokenizer.bos, ...ids] : ids;
-    this.model.checkTokens(tokens);
+    const tokens = tokensOf(this, text);
     const { logits, cache } = this.model.run(tokens, { record: (name) => this.reader.hooks.includes(name) });
     this.kept = { tokens, logits, cache };
     const values = this.reader.values(cache, tokens.length);
@@ -59,6 +57,16 @@ export class LocalUnits {
     const divergence = after.reduce((sum, share, token) => sum + (share > 0 ? share * Math.log(share / before[token]) : 0), 0);
     const rows = topTokens(changed, position, ROWS).map(({ token }) => ({ name: this.tokenizer.label(token), before: before[token], after: after[token] }));
     return { rows, divergence: Math.max(divergence, 0) };
+  }
+
+  /** The ids of the tokens of the text that was read last. */
+  async readIds() {
+    return this.kept.tokens;
+  }
+
+  /** The text of tokens, without the parts of characters at its ends. */
+  textOf(tokens) {
+    return this.tokenizer.decode(tokens).replace(/^\ufffd+|\ufffd+$/g, "");
   }
 
   /** What a head attends to from the last of these tokens: a weight for each of them. */

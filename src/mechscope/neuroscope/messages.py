@@ -132,6 +132,8 @@ class ContextPart(Unchecked):
     """The token for which it was kept."""
     quantile: float | None
     """The share of activations below this one, for quantile contexts."""
+    ids: tuple[int, ...] = ()
+    """The ids of the tokens, where some token is only a part of a character (�): without them its text is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +302,8 @@ class Findings(Settings):
 
     found: tuple[Finding, ...]
     """The best first."""
+    more: bool = False
+    """Whether there are more than these."""
 
 
 def unit_answer(
@@ -344,6 +348,7 @@ def context_part(context: Context) -> ContextPart:
         values=tuple(finite(value) for value in context.values),
         focus=context.focus,
         quantile=context.quantile,
+        ids=context.ids if any("\ufffd" in token for token in context.tokens) else (),
     )
 
 

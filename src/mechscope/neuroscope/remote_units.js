@@ -11,7 +11,7 @@ export class RemoteUnits {
   }
 
   constructor(model, site, { changes, beginning }) {
-    Object.assign(this, { model, site, changes, beginning });
+    Object.assign(this, { model, site, changes, beginning, isRemote: true });
   }
 
   async read(text, unit) {
@@ -25,6 +25,10 @@ export class RemoteUnits {
   /** What a change does to the next token, after a position of the text that was read last. */
   async effect({ unit, position, change, amount }) {
     return ask("neuroscope/live/effect", { model: this.model, site: this.site, text: this.text, unit, position, change, amount });
+  }
+
+  async readIds() {
+    return (await ask("models/tokens", { model: this.model, text: this.text })).tokens;
   }
 
   async pattern(tokens, head) {

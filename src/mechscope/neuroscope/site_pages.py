@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mechscope.neuroscope.endpoints import neuroscope_endpoints
 from mechscope.neuroscope.site_data import LABELS_ROUTE, ROUTE, static_files
-from mechscope.pages.site import HomeEntry, SitePage, SiteRoom
+from mechscope.pages.site import Backlink, HomeEntry, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
@@ -23,6 +23,15 @@ HOME = HomeEntry(
     "by typing.",
     ROUTE,
 )
+TERMS = (
+    "neuron",
+    "polysemanticity",
+    "monosemanticity",
+    "context-neuron",
+    "max-activating-example",
+    "interpretability-illusion",
+)
+"""Terms of the glossary whose pages lead here: a reader can see on any neuron what they mean."""
 
 
 def site_pages() -> SiteRoom:
@@ -46,4 +55,8 @@ def site_pages() -> SiteRoom:
         home=[HOME],
         endpoints=neuroscope_endpoints(),
         redirects={f"{ROUTE}*/labels/": LABELS_ROUTE, f"{ROUTE}*": UNIT_ROUTE},
+        backlinks=[
+            Backlink(f"glossary/{term}/", ROUTE, "Guess what a neuron does, in the neuroscope", "Try it")
+            for term in TERMS
+        ],
     )

@@ -21,20 +21,28 @@ SHOWN = 90
 def found_units(store: NeuroscopeStore, words: str) -> Findings:
     """The units that some words find, each once: by labels, then by tokens, then by texts."""
     found: dict[UnitAddress, str] = {}
+    more = False
     # Without a letter or digit there is nothing to look up in texts, but "(" may still be a token.
     with suppress(ValueError):
-        for label in store.labels.search(words, MOST):
+        labels = store.labels.search(words, MOST + 1)
+        more |= len(labels) > MOST
+        for label in labels[:MOST]:
             found.setdefault(label.address, f"label: {label.label}")
     with suppress(KeyError):
-        for unit in find_by_token(store, words, MOST):
+        units = find_by_token(store, words, MOST + 1)
+        more |= len(units) > MOST
+        for unit in units[:MOST]:
             found.setdefault(
                 unit.address, f"{unit.contexts} of its {unit.of} strongest texts were kept for this token"
             )
     with suppress(ValueError):
-        for text in find_by_text(store, words, MOST):
+        texts = find_by_text(store, words, MOST + 1)
+        more |= len(texts) > MOST
+        for text in texts[:MOST]:
             found.setdefault(text.address, _around(text.example, words))
     return Findings(
-        found=tuple(Finding(site=address.site, unit=address.unit, why=why) for address, why in found.items())
+        found=tuple(Finding(site=address.site, unit=address.unit, why=why) for address, why in found.items()),
+        more=more,
     )
 
 

@@ -242,6 +242,7 @@ def _contexts(snapshot: Snapshot, number: int) -> tuple[Context, ...]:
             tuple(np.frombuffer(activations, VALUE).tolist()),
             focus - start,
             quantile,
+            tuple(window),
         )
         for (kind, value, document, _, focus, start, activations, quantile), window in zip(
             rows, windows, strict=True

@@ -2,12 +2,11 @@
 
 import { make } from "./elements.js";
 import { formatted, renderTokens, visible } from "./tokens.js";
-import { percent } from "./wording.js";
 
 /** The kinds of contexts in the order of the page: a heading, and what a reader should know about them. */
 export const KINDS = [
   ["top", "Where it is strongest", "The texts with its largest activations, at most one per document."],
-  ["quantile", "From weak to strong", "One text at each level: the number is the share of all tokens with a smaller activation. What you believe of a unit after the strongest texts must hold here too."],
+  ["quantile", "From weak to strong", "One text at each level: “above 99 %” means that the activation is higher than on 99 % of all tokens. What you believe of a unit after the strongest texts must hold here too."],
   ["random", "At random", "Tokens drawn at random: what the unit does most of the time."],
   ["low", "Where it is lowest", "The texts with its smallest values."],
 ];
@@ -22,6 +21,12 @@ export function windowOf({ tokens, values, focus }, width) {
 /** The ends of a unit's colour scale. Where low activations mean nothing, whatever is below 0 is as pale as 0. */
 export function coloursOf({ minimum, maximum }, isSigned) {
   return { minimum: isSigned ? minimum : 0, maximum: Math.max(maximum, 1e-6) };
+}
+
+/** The share of tokens below a context, with as many digits as tell it from all of them: “99.996 %”. */
+export function levelOf(share) {
+  const digits = share < 1 ? Math.min(Math.max(Math.ceil(-Math.log10(100 * (1 - share))), 1), 6) : 0;
+  return `${Number((100 * share).toFixed(digits))} %`;
 }
 
 /**
@@ -62,7 +67,7 @@ export function contextLine(context, width, colours, words, { button, more }) {
     onRead: (index) => { words.textContent = index === null ? "" : describe(index); },
   });
   strip.querySelectorAll(".ms-token")[shown.focus]?.classList.add("unit-focus");
-  const level = context.quantile === null ? "" : `above ${percent(context.quantile)}`;
+  const level = context.quantile === null ? "" : `above ${levelOf(context.quantile)}`;
   const value = make("p", { className: "unit-value" }, make("b", { textContent: formatted(context.value) }), level && make("span", { textContent: level }));
   const where = make("p", { className: "unit-where" }, make("small", { textContent: context.document, title: context.document }), button ?? "");
   return make("li", {}, value, strip, where, ...(more ? [more] : []));

@@ -56,6 +56,27 @@ def extreme_contexts(
         )
 
 
+def stable_order(rows: Float[np.ndarray, "row column"]) -> Int[np.ndarray, "row column"]:
+    """The columns of each row from its lowest to its highest value; of equal values, the earlier column comes first.
+
+    The same as NumPy's and PyTorch's stable sorting, at half the time: a value and its column are packed into one
+    integer, and integers are sorted fast.
+
+    Args:
+        rows: finite numbers in float32.
+
+    >>> stable_order(np.array([[1.5, -2.0, 0.0, -0.0, -3.0]], np.float32)).tolist()
+    [[4, 1, 2, 3, 0]]
+    """
+    bits = (rows + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0, whose bits are others
+    # Floating-point numbers ascend as their bits do, negative ones the other way round.
+    packed = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64)
+    packed <<= 32
+    packed |= np.arange(rows.shape[1])
+    packed.sort(axis=1)
+    return packed & 0xFFFFFFFF
+
+
 class SampleContexts:
     """Contexts from the sample for the units of one site.
 
@@ -82,11 +103,12 @@ class SampleContexts:
         values = self.read.values[torch.from_numpy(self.rows)]
         for start in range(0, self.read.site.units, UNITS_AT_ONCE):
             some = values[:, start : start + UNITS_AT_ONCE].T.contiguous()
-            ordered, order = some.sort(dim=1, stable=True)
+            order = stable_order(some.numpy())
+            ordered = np.take_along_axis(some.numpy(), order, axis=1)
             for offset in range(len(some)):
                 unit = start + offset
                 yield [
-                    *self._at_quantiles(unit, ordered[offset].numpy(), order[offset].numpy()),
+                    *self._at_quantiles(unit, ordered[offset], order[offset]),
                     *self._at_random(unit),
                 ]
 

@@ -83,6 +83,6 @@ export function renderDensities(element, rates, unit) {
   for (const value of values) counts[Math.min(Math.floor(((value - low) / -low) * BARS), BARS - 1)] += 1;
   renderBars(element, {
     counts, range: [low, 0], mark: Math.log10(rates[unit]), words: (value) => `${formatted(100 * 10 ** value)} %`,
-    label: `How often the ${values.length} units of this site are active, from ${formatted(100 * 10 ** low)} to 100 percent of the tokens; this one: ${formatted(100 * rates[unit])} percent`,
+    label: `How often the ${values.length} units of this kind are active, from ${formatted(100 * 10 ** low)} to 100 percent of the tokens; this one: ${formatted(100 * rates[unit])} percent`,
   });
 }

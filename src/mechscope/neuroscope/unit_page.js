@@ -8,9 +8,10 @@ import { renderActivations, renderDensities } from "./unit_histogram.js";
 import { LabelForm } from "./label_form.js";
 import { evidenceBox, labelParts } from "./unit_labels.js";
 import { LivePanel } from "./unit_live.js";
-import { fragment, parseAddress, unitHash, unitSource } from "./unit_source.js";
-import { STATISTICS, interestingOrder, nextIn } from "./unit_statistics.js";
-import { asSentence, percent } from "./wording.js";
+import { countOf, isHead, kindOf } from "./unit_kinds.js";
+import { addressOf, choices, fragment, hashOf, parseAddress, unitHash, unitSource } from "./unit_source.js";
+import { STATISTICS, interestingOrder, nextIn, statisticInWords } from "./unit_statistics.js";
+import { asSentence } from "./wording.js";
 
 class UnitPage {
   constructor(element) {
@@ -21,26 +22,30 @@ class UnitPage {
     this.live = new LivePanel(this.find, this.isServed);
     this.form = new LabelForm(this.find, this.isServed, (address) => this.readLabels(address));
     this.find("width").addEventListener("input", () => this.drawContexts());
-    this.find("number").addEventListener("change", ({ target }) => {
-      if (target.value !== "" && target.checkValidity()) location.hash = unitHash({ ...this.address, unit: Number(target.value) });
-    });
+    this.find("number").addEventListener("change", ({ target }) => this.goTo(target));
     addEventListener("hashchange", () => this.open());
-    addEventListener("mechscope-theme", () => this.page && this.draw());
+    addEventListener("mechscope-theme", () => {
+      if (!this.page) return;
+      this.draw();
+      this.live.recolour();
+    });
     this.ready = this.open();
   }
 
   async open() {
     const problem = this.find("problem");
-    const hash = location.hash;
+    const named = fragment();
     try {
-      const { stores } = await (this.stores ??= this.source.stores());
-      const address = await this.whichUnit(stores);
+      this.stores ??= this.source.stores();
+      const { stores } = await this.stores;
+      const address = await this.whichUnit(named, stores);
+      if (!address) return;
       const store = stores.find(({ model }) => model === address.model);
       const site = store?.sites.find(({ name }) => name === address.site);
       if (!site) throw new Error(`there are no units of ${address.model}/${address.site} here. There are: ${listed(stores)}.`);
       const [table, page] = await Promise.all([this.source.table(address.model, address.site), this.source.unit(address)]);
-      if (location.hash !== hash) return; // the reader has gone on
-      if (!hash) history.replaceState(null, "", unitHash(address));
+      if (fragment() !== named) return; // the reader has gone on
+      if (!named) history.replaceState(null, "", hashOf(addressOf(address), Object.fromEntries(choices())));
       Object.assign(this, { address, store, site, table, page });
       this.find("labels-fold").open = false; // the reader guesses first
       problem.hidden = true;
@@ -49,7 +54,10 @@ class UnitPage {
       this.live.open(this);
       this.form.open(address);
     } catch (error) {
-      if (location.hash !== hash) return;
+      if (fragment() !== named) return;
+      this.stores = null; // so that it is asked again
+      this.find("title").textContent = named || "A unit";
+      this.find("place").textContent = "";
       problem.textContent = asSentence(error.message);
       problem.hidden = false;
       this.find("facts").textContent = "";
@@ -58,16 +66,36 @@ class UnitPage {
     this.element.removeAttribute("aria-busy");
   }
 
-  /** The unit that the page's address names, or else the first store's most interesting one. */
-  async whichUnit(stores) {
-    const named = fragment();
+  /**
+   * The unit that the page's address names, or else the first store's most interesting one. Null for the address of a
+   * model or a site: the page that lists their units opens.
+   */
+  async whichUnit(named, stores) {
     const address = parseAddress(named);
     if (address) return address;
+    if (stores.some(({ model, sites }) => model === named || sites.some(({ name }) => `${model}/${name}` === named))) {
+      location.replace(`${this.find("home").getAttribute("href").split("#", 1)}${hashOf(named)}`);
+      return null;
+    }
     if (named) throw new Error(`“${named}” is not the address of a unit: it should be like mini-gelu-1l/mlp0/17.`);
     if (!stores.length) throw new Error("there are no units yet. In a terminal, “mechscope neuroscope harvest mini-gelu-1l” reads them.");
     const [{ model, sites: [{ name: site }] }] = stores;
     const { statistics } = await this.source.table(model, site);
     return { model, site, unit: interestingOrder(statistics)[0] };
+  }
+
+  /** Go to the unit whose number the reader entered. */
+  goTo(box) {
+    const { site, table } = this;
+    const isThere = box.value !== "" && box.checkValidity();
+    const problem = this.find("number-problem");
+    problem.hidden = isThere;
+    problem.textContent = `Units of ${site.name} have the numbers 0 to ${table.units - 1}.`;
+    if (isThere) location.hash = unitHash({ ...this.address, unit: Number(box.value) });
+  }
+
+  get isHead() {
+    return isHead(this.address.site);
   }
 
   draw() {
@@ -76,8 +104,12 @@ class UnitPage {
     find("place").textContent = `· ${kind}`;
     find("title").textContent = `${site}/${unit}`;
     document.title = `${site}/${unit} of ${model} · mechscope`;
-    const { firing_rate: rate, maximum, tokens } = page.statistics;
-    find("facts").textContent = `${model}, ${kind}, number ${unit} (numbers run from 0 to ${table.units - 1}). It was read on ${tokens.toLocaleString("en")} tokens; it is positive on ${percent(rate ?? 0)} of them, and at most ${formatted(maximum)}.`;
+    find("home").href = `${find("home").getAttribute("href").split("#", 1)}${hashOf(`${model}/${site}`)}`;
+    find("facts").textContent = `${model}, number ${unit} of ${countOf(table.units, kind)}; the first is number 0. ${factsOf(page.statistics, this.site.signed)}`;
+    for (const part of this.element.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== kindOf(site);
+    find("contexts-heading").textContent = this.isHead ? "Where its activation is high" : "What makes it fire";
+    find("number-problem").hidden = true;
+    find("pattern-hint").hidden = !this.isHead;
     const order = (this.order ??= new WeakMap()).get(table) ?? interestingOrder(table.statistics);
     this.order.set(table, order);
     const link = (name, other) => { find(name).href = unitHash({ model, site, unit: other }); };
@@ -118,10 +150,9 @@ class UnitPage {
     const { page, find } = this;
     const width = Number(find("width").value);
     find("width-words").textContent = `${width}`;
-    const isHead = /^attn\d/.test(this.address.site);
     const extra = (context) => {
       const button = this.editButton(context);
-      if (!isHead || context.kind !== "quantile") return { button };
+      if (!this.isHead || context.kind !== "quantile") return { button };
       const pattern = make("div", { className: "unit-pattern" });
       pattern.dataset.pattern = page.contexts.filter(({ kind }) => kind === "quantile").indexOf(context);
       return { button, more: pattern };
@@ -136,7 +167,7 @@ class UnitPage {
 
   /** A button that puts a text into the box of the reader's own text. */
   editButton(context) {
-    const button = make("button", { type: "button", className: "unit-edit", textContent: "Edit" });
+    const button = make("button", { type: "button", className: "unit-edit", textContent: "Edit", title: "Put this text into the box for your own text" });
     button.setAttribute("aria-label", `Edit this text in the box of your own text: ${context.tokens.map(visible).join("").slice(0, 60)}`);
     button.addEventListener("click", () => this.live.take(context));
     return button;
@@ -147,7 +178,7 @@ class UnitPage {
     const statistics = { ...this.page.statistics, bimodality: table.statistics.bimodality[unit] };
     const rows = Object.entries(STATISTICS).filter(([name]) => statistics[name] !== undefined)
       .map(([name, { name: words }]) => make("tr", {}, Object.assign(make("th", { textContent: words }), { scope: "row" }),
-        make("td", { textContent: statistics[name] === null ? "not defined" : formatted(statistics[name]) })));
+        make("td", { textContent: statisticInWords(name, statistics[name]) })));
     this.find("statistics").replaceChildren(make("table", { className: "ms-values" }, make("tbody", {}, ...rows)));
   }
 
@@ -171,6 +202,15 @@ class UnitPage {
       make("ul", { className: "unit-found" }, ...units.map(({ site, unit, similarity }) => make("li", {},
         make("a", { href: unitHash({ model, site, unit }), textContent: `${site}/${unit}` }), ` ${formatted(similarity)}`))))));
   }
+}
+
+/** On how many tokens a unit was read, and what came of it. */
+function factsOf({ tokens, firing_rate: rate, minimum, maximum, mean }, isSigned) {
+  const read = `${tokens.toLocaleString("en")} tokens that were read`;
+  if (maximum === null) return "No token was read.";
+  if (isSigned) return `On the ${read}, its activation was between ${formatted(minimum)} and ${formatted(maximum)}, and ${formatted(mean)} on average.`;
+  if (!rate) return `Its activation was above 0 on none of the ${read}.`;
+  return `On ${statisticInWords("firing_rate", rate)} of the ${read}, its activation was above 0; the largest one was ${formatted(maximum)}.`;
 }
 
 function listed(stores) {

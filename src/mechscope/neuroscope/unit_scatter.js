@@ -1,8 +1,8 @@
 // All units of a site as points over two statistics, so that odd ones stand out. The pointer, or the arrow keys along the
-// horizontal axis, read single points; a click or Enter opens the unit.
+// horizontal axis, read single points; a click or Enter opens the unit. A finger covers several points, so the first tap
+// reads one, and the second one opens it.
 
-import { formatted } from "./tokens.js";
-import { STATISTICS, axisTicks, onAxis } from "./unit_statistics.js";
+import { STATISTICS, axisTicks, onAxis, statisticInWords } from "./unit_statistics.js";
 
 const HEIGHT = 340;
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 14, 12, 46];
@@ -15,17 +15,22 @@ export class Scatter {
    * @param {(unit: number) => void} onOpen
    */
   constructor(element, words, onOpen) {
-    Object.assign(this, { element, words, onOpen, at: -1, points: [] });
+    Object.assign(this, { element, words, onOpen, at: -1, tapped: -1, points: [] });
     this.canvas = document.createElement("canvas");
     this.canvas.className = "units-canvas";
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "application");
-    this.canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => this.read(this.nearest(offsetX, offsetY)));
-    this.canvas.addEventListener("pointerleave", () => this.read(-1));
-    this.canvas.addEventListener("click", ({ offsetX, offsetY }) => {
+    const onPointer = (action) => (event) => {
+      this.isTouch = event.pointerType === "touch";
+      action(event);
+    };
+    this.canvas.addEventListener("pointermove", onPointer(({ offsetX, offsetY }) => this.read(this.nearest(offsetX, offsetY))));
+    this.canvas.addEventListener("pointerleave", onPointer(() => { if (!this.isTouch) this.read(-1); }));
+    this.canvas.addEventListener("click", onPointer(({ offsetX, offsetY }) => {
       const found = this.nearest(offsetX, offsetY);
-      if (found >= 0) this.onOpen(this.points[found].unit);
-    });
+      if (found >= 0 && (!this.isTouch || found === this.tapped)) this.onOpen(this.points[found].unit);
+      else this.read((this.tapped = found));
+    }));
     this.canvas.addEventListener("keydown", (event) => this.press(event));
     element.replaceChildren(this.canvas);
     addEventListener("mechscope-theme", () => this.draw());
@@ -38,7 +43,7 @@ export class Scatter {
    * @param {(unit: number) => string} about what a unit is, in words
    */
   show(table, x, y, about) {
-    Object.assign(this, { x, y, about, at: -1 });
+    Object.assign(this, { x, y, about, at: -1, tapped: -1 });
     const [across, up] = [x, y].map((name) => ({ axis: STATISTICS[name].axis, values: table.statistics[name] }));
     this.points = Array.from({ length: table.units }, (_, unit) => ({
       unit, x: onAxis(across.axis, across.values[unit]), y: onAxis(up.axis, up.values[unit]),
@@ -74,9 +79,9 @@ export class Scatter {
     const hadPoint = this.at >= 0;
     this.at = index;
     const point = this.points[index];
-    const omitted = this.omitted ? ` ${this.omitted} are not drawn: they have no such number on this axis.` : "";
+    const omitted = this.omitted ? ` ${this.omitted} more cannot be drawn on these axes.` : "";
     this.words.textContent = point
-      ? `${this.about(point.unit)} ${STATISTICS[this.x].name}: ${formatted(point.values[0])}; ${STATISTICS[this.y].name}: ${formatted(point.values[1])}.`
+      ? `${this.about(point.unit)} ${STATISTICS[this.x].name}: ${statisticInWords(this.x, point.values[0])}; ${STATISTICS[this.y].name}: ${statisticInWords(this.y, point.values[1])}.${this.isTouch ? " Tap it again to open it." : ""}`
       : `Each point is a unit. Choose one to open it.${omitted}`;
     if (point || hadPoint) this.draw();
   }
@@ -106,14 +111,14 @@ export class Scatter {
     pen.fillStyle = colour("--soft");
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    for (const { at, words } of axisTicks(STATISTICS[this.y].axis, bottom, top)) {
+    for (const { at, words } of ticks(this.y, bottom, top)) {
       line(pen, LEFT, this.toY(at), width - RIGHT, this.toY(at));
       pen.fillText(words, LEFT - 6, this.toY(at));
     }
     pen.textAlign = "center";
     pen.textBaseline = "top";
     let free = -Infinity; // labels must not run into each other
-    for (const { at, words } of axisTicks(STATISTICS[this.x].axis, left, right)) {
+    for (const { at, words } of ticks(this.x, left, right)) {
       line(pen, this.toX(at), TOP, this.toX(at), HEIGHT - BOTTOM);
       const half = pen.measureText(words).width / 2;
       if (this.toX(at) - half < free) continue;
@@ -139,6 +144,12 @@ export class Scatter {
     pen.arc(this.toX(chosen.x), this.toY(chosen.y), radius + 4, 0, 2 * Math.PI);
     pen.stroke();
   }
+}
+
+/** Round numbers of a statistic's axis: shares as percentages, as everywhere on the page. */
+function ticks(name, low, high) {
+  const { axis, isShare } = STATISTICS[name];
+  return axisTicks(axis, low, high).map((tick) => (isShare ? { ...tick, words: statisticInWords(name, tick.value) } : tick));
 }
 
 function line(pen, x1, y1, x2, y2) {

@@ -15,13 +15,34 @@ export function addressOf({ model, site, unit }) {
   return `${model}/${site}/${unit}`;
 }
 
-/** What is after # in the page's address, as text. */
+/** The unit that a reader names instead of words to look for: 5, unit 5, mlp0/5 or mini-gelu-1l/mlp0/5. */
+export function unitNamed(words, { model, sites }, here) {
+  const text = words.startsWith(`${model}/`) ? words.slice(model.length + 1) : words;
+  const [, place, number] = /^(?:([^\s/]+)\/|(?:unit|neuron|head|latent|feature) +)?(\d+)$/i.exec(text) ?? [];
+  const site = place === undefined ? here : sites.find(({ name }) => name === place);
+  return number !== undefined && site && Number(number) < site.units ? { site: site.name, unit: Number(number) } : null;
+}
+
+/** What the page's address names after #, without what the reader has chosen there (see `choices`). */
 export function fragment() {
+  const [name] = location.hash.slice(1).split("?", 1);
   try {
-    return decodeURIComponent(location.hash.slice(1));
+    return decodeURIComponent(name);
   } catch {
-    return location.hash.slice(1); // a % that begins no letter
+    return name; // a % that begins no letter
   }
+}
+
+/** What the reader has chosen, after ? in the part of the page's address after #. */
+export function choices() {
+  const at = location.hash.indexOf("?");
+  return new URLSearchParams(at < 0 ? "" : location.hash.slice(at + 1));
+}
+
+/** The part of an address after #, for a name and what the reader has chosen; empty choices are left out. */
+export function hashOf(name, chosen = {}) {
+  const view = `${new URLSearchParams(Object.entries(chosen).filter(([, value]) => value))}`;
+  return `#${encodeURI(name).replaceAll("?", "%3F")}${view && `?${view}`}`;
 }
 
 /** Link from the home of the neuroscope to a unit's page. */
@@ -31,7 +52,7 @@ export function unitLink(address) {
 
 /** Link from one unit's page to another's. */
 export function unitHash(address) {
-  return `#${encodeURI(addressOf(address))}`;
+  return hashOf(addressOf(address));
 }
 
 export function unitSource(isServed) {
@@ -64,9 +85,9 @@ class ServedUnits {
     return (await ask(`neuroscope/labels?${new URLSearchParams({ model })}`)).labels;
   }
 
-  /** Units of a store whose labels, tokens or texts have these words: [{site, unit, why}]. */
-  async search({ model }, words) {
-    return (await ask(`neuroscope/search?${new URLSearchParams({ model, words })}`)).found;
+  /** Units of a store whose labels, tokens or texts have these words: {found: [{site, unit, why}], more}. */
+  search({ model }, words) {
+    return ask(`neuroscope/search?${new URLSearchParams({ model, words })}`);
   }
 }
 
@@ -102,8 +123,9 @@ class StaticUnits {
   /** The same as the server's search (neuroscope/site_search.py), by letters instead of words. */
   async search({ model, sites }, words) {
     const pages = await Promise.all(sites.map(({ name }) => this.all(model, name)));
-    return pages.flat().map((page) => ({ site: page.site, unit: page.unit, ...whereItIs(page, words) }))
+    const found = pages.flat().map((page) => ({ site: page.site, unit: page.unit, ...whereItIs(page, words) }))
       .filter(({ rank }) => rank > 0).sort((a, b) => b.rank - a.rank || a.unit - b.unit);
+    return { found, more: false };
   }
 
   async all(model, site) {

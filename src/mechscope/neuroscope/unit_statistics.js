@@ -1,8 +1,10 @@
 // The statistics of a unit by which units can be compared: what they are called, how they are drawn, and an order of
 // units by how likely they are to have one clear meaning.
 
+import { formatted } from "./tokens.js";
+
 export const STATISTICS = {
-  firing_rate: { name: "active on (share of tokens)", axis: "log" },
+  firing_rate: { name: "active on (share of tokens)", axis: "log", isShare: true },
   kurtosis: { name: "kurtosis (rare strong activations)", axis: "signed" },
   skewness: { name: "skewness (lopsided distribution)", axis: "signed" },
   bimodality: { name: "bimodality (above 5/9: perhaps two groups)", axis: "linear" },
@@ -11,6 +13,12 @@ export const STATISTICS = {
   mean: { name: "mean activation", axis: "linear" },
   variance: { name: "variance of the activation", axis: "log" },
 };
+
+/** A value of a statistic in words; shares are percentages. */
+export function statisticInWords(name, value) {
+  if (value === null || value === undefined) return "not defined";
+  return STATISTICS[name].isShare ? `${formatted(100 * value)} %` : formatted(value);
+}
 
 /**
  * Units in the order in which they are worth looking at: those with the highest kurtosis first. A unit that is quiet on
@@ -34,10 +42,10 @@ export function onAxis(axis, value) {
   return axis === "signed" ? Math.asinh(value) : value;
 }
 
-/** Round numbers of an axis between two of its points: [{at, words}]. */
+/** Round numbers of an axis between two of its points: [{at, value, words}]. */
 export function axisTicks(axis, low, high) {
   const values = axis === "linear" ? linearTicks(low, high) : powerTicks(axis, low, high);
-  return values.map((value) => ({ at: onAxis(axis, value), words: words(value) })).filter(({ at }) => at >= low && at <= high);
+  return values.map((value) => ({ at: onAxis(axis, value), value, words: words(value) })).filter(({ at }) => at >= low && at <= high);
 }
 
 function linearTicks(low, high) {

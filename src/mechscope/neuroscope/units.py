@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mechscope.neuroscope.unit_html import page_html
@@ -73,6 +73,8 @@ class Context:
     """The index of the token for which the context was kept."""
     quantile: float | None = None
     """For quantile contexts, the share of activations below this one, in [0, 1]."""
+    ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    """The ids of the tokens, from which the text can be rebuilt where a token is only a part of a character."""
 
     def __repr__(self) -> str:
         return f"Context({self.kind}, {self.value:.3g}: {context_text(self)})"

@@ -92,7 +92,7 @@ def site_pages() -> SiteRoom:
             route=f"models/{name}/",
             title=name,
             template=TEMPLATES / "model.html",
-            content=partial(_same, {"name": name, **asdict(texts)}),
+            content=partial(_same, {"name": name, "about": about_model(name), **asdict(texts)}),
             scripts=("model_page.js",),
         )
         pages.append(page)
@@ -111,9 +111,9 @@ def _models(context: PageContext) -> Mapping[str, Any]:
 
 
 def about_model(name: str) -> str:
-    """The first two sentences of a bundled model's card."""
+    """The first two sentences of a bundled model's card, without its marks for code."""
     card = (BUNDLED / name / "card.md").read_text(encoding="utf-8")
-    paragraph = " ".join(card.split("\n\n")[1].split())
+    paragraph = " ".join(card.split("\n\n")[1].replace("`", "").split())
     return f"{'. '.join(paragraph.split('. ')[:2]).rstrip('.')}."
 
 

@@ -48,3 +48,11 @@ def test_a_neuron_fires_above_a_quarter_of_its_maximum() -> None:
     found = thresholds_of(OneSite(np.array([[8.0, -1.0], [2.5, -2.0], [1.0, -3.0]]), signed=False), "here")  # type: ignore[arg-type]
     assert found.values.tolist() == [2.0, 0.0]
     assert found.rates == pytest.approx([2 / 3, 0.0])
+
+
+def test_a_neuron_behind_a_gate_that_seldom_moves_far_fires_above_a_quarter_of_its_maximum() -> None:
+    # A tenth of the activations would be noise around 0.
+    values = np.concatenate([np.linspace(-0.3, 0.3, 1000), [8.0, 2.5]])[:, None]
+    found = thresholds_of(OneSite(values, signed=True), "here")  # type: ignore[arg-type]
+    assert found.values.tolist() == [2.0]
+    assert found.rates == pytest.approx([2 / 1002])

@@ -67,7 +67,8 @@ class Score(_AboutLabels):
     predicate: Annotated[str | None, Name] = None
     """The FILE:FUNCTION of a label whose rule is a Python function; stores keep no programs."""
     threshold: Annotated[float | None, Number] = None
-    """The unit fires above this activation (default: a quarter of its highest one; for heads, its highest tenth)."""
+    """The unit fires above this activation (default: a quarter of its highest one, or what a
+    tenth of its activations exceed if that is higher)."""
     corpus: Annotated[tuple[str, ...], Names] = ()
     """Where more text comes from if the stored sample is too small (default: the corpus of the harvest)."""
     max_tokens: Annotated[int, Count] = 200_000

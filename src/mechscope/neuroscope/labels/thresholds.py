@@ -1,9 +1,10 @@
 """Above which activation a unit counts as firing when a label is tested, and how often that is.
 
-At a site where the sign does not matter, the threshold is a quarter of the unit's highest activation in the harvest. It
-is not 0, because a neuron behind a GELU is slightly above 0 at many tokens. At a site where the sign matters, such as
-the entropy of a head, it is the activation above which a tenth of all activations lie, as far as the histogram tells:
-its bins are wide, and within one of them, activations are taken to be spread evenly.
+The threshold is a quarter of the unit's highest activation in the harvest. It is not 0, because a neuron behind a GELU is
+slightly above 0 at many tokens. At a site where the sign matters, a unit may lie above a quarter most of the time, such
+as the entropy of a head, or never get above 0. There, if more than a tenth of its activations are above a quarter, or
+none can be, the threshold is the activation above which a tenth lie, as far as the histogram tells: its bins are wide,
+and within one of them, activations are taken to be spread evenly.
 """
 
 from __future__ import annotations
@@ -44,11 +45,14 @@ def thresholds_of(store: NeuroscopeStore, site: str) -> Thresholds:
         KeyError: for an unknown site.
     """
     statistics, (edges, bins) = store.statistics(site), store.histograms(site)
-    if any(each.name == site and each.signed for each in store.sites()):
-        values = _highest_tenth(edges, bins, statistics)
-        return Thresholds(values, np.where(bins.sum(1) > 0, HIGHEST_SHARE, 0.0))
     values = OF_MAXIMUM * np.maximum(statistics.maximum, 0)
-    return Thresholds(values, share_beyond(edges, bins, statistics, values))
+    rates = share_beyond(edges, bins, statistics, values)
+    if any(each.name == site and each.signed for each in store.sites()):
+        tenth = _highest_tenth(edges, bins, statistics)
+        frequent = (tenth > values) | (statistics.maximum <= 0)
+        values = np.where(frequent, tenth, values)
+        rates = np.where(frequent, np.where(bins.sum(1) > 0, HIGHEST_SHARE, 0.0), rates)
+    return Thresholds(values, rates)
 
 
 def _highest_tenth(

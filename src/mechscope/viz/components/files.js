@@ -7,7 +7,12 @@ const waiting = new Map();
 /** The bytes of a file of the site, by its path from the site's root. */
 export async function readBytes(path) {
   if (location.protocol === "file:") return bytesOf(await readScript(path));
-  const response = await fetch(`${ROOT}${path}`);
+  let response;
+  try {
+    response = await fetch(`${ROOT}${path}`);
+  } catch {
+    throw new Error(`${path} could not be read, because the server does not answer.`);
+  }
   if (!response.ok) throw new Error(`${path} could not be read (${response.status}).`);
   return response.arrayBuffer();
 }

@@ -25,16 +25,7 @@ export class LocalModel {
    * @throws {Error} says what the reader must change
    */
   async encode(text) {
-    const { n_ctx, model_name } = this.cfg;
-    // A huge text is refused before it is split, which takes time that grows with the square of a word's length.
-    if (text.length > n_ctx * this.tokenizer.longest) {
-      throw new Error(
-        `the text has ${text.length.toLocaleString("en")} characters, which is certainly more than the ${n_ctx} tokens that ${model_name} reads.`,
-      );
-    }
-    const ids = this.tokenizer.encode(text);
-    const tokens = this.prependBos ? [this.tokenizer.bos, ...ids] : ids;
-    this.model.checkTokens(tokens);
+    const tokens = tokensOf(this, text);
     return { tokens, strings: this.labels(tokens), unknown: this.tokenizer.unknownWords(text), split: tokens.some((id) => this.tokenizer.isPartial(id)) };
   }
 
@@ -68,6 +59,25 @@ export class LocalModel {
     const measure = ({ data }) => data[position * width + plus] - data[position * width + minus];
     return patchingMap(this.model, tokens, source, site, measure, isStale);
   }
+}
+
+/**
+ * The tokens that a model reads for a text, with a BOS token in front if it wants one.
+ * @param {{model: Transformer, tokenizer: Tokenizer | NumberTokenizer, prependBos: boolean}} loaded
+ * @throws {Error} says what the reader must change
+ */
+export function tokensOf({ model, tokenizer, prependBos }, text) {
+  const { n_ctx, model_name } = model.cfg;
+  // A book that was pasted by mistake is refused before it is split.
+  if (text.length > n_ctx * tokenizer.longest) {
+    throw new Error(
+      `the text has ${text.length.toLocaleString("en")} characters, which is certainly more than the ${n_ctx} tokens that ${model_name} reads.`,
+    );
+  }
+  const ids = tokenizer.encode(text);
+  const tokens = prependBos ? [tokenizer.bos, ...ids] : ids;
+  model.checkTokens(tokens);
+  return tokens;
 }
 
 class LocalRun {

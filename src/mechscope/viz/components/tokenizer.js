@@ -58,19 +58,33 @@ export class Tokenizer {
     }
   }
 
-  /** Join the pair of the lowest rank, until no pair has one. */
+  /**
+   * Join the pair of the lowest rank, and the first of several, until no pair has one. A model may split no words, so that
+   * the pieces of a whole text come here: each step must not look at all of them.
+   */
   merge(pieces) {
-    while (pieces.length > 1) {
-      let best = -1;
-      let lowest = Infinity;
-      for (let i = 0; i + 1 < pieces.length; i++) {
-        const rank = this.ranks.get(`${pieces[i]} ${pieces[i + 1]}`) ?? Infinity;
-        if (rank < lowest) [lowest, best] = [rank, i];
-      }
-      if (best < 0) break;
-      pieces.splice(best, 2, pieces[best] + pieces[best + 1]);
+    const joined = [...pieces]; // null where a piece was joined to the one before it
+    const before = pieces.map((_, place) => place - 1);
+    const after = pieces.map((_, place) => place + 1);
+    const pairs = new LowestFirst();
+    const consider = (left) => {
+      const right = after[left];
+      const rank = left >= 0 && right < joined.length ? this.ranks.get(`${joined[left]} ${joined[right]}`) : undefined;
+      if (rank !== undefined) pairs.add({ rank, left, right, pair: joined[left].length + joined[right].length });
+    };
+    for (let left = 0; left + 1 < pieces.length; left++) consider(left);
+    for (let best = pairs.take(); best; best = pairs.take()) {
+      const { left, right, pair } = best;
+      const isStale = joined[left] === null || joined[right] === null || after[left] !== right || joined[left].length + joined[right].length !== pair;
+      if (isStale) continue;
+      joined[left] += joined[right];
+      joined[right] = null;
+      after[left] = after[right];
+      if (after[left] < joined.length) before[after[left]] = left;
+      consider(before[left]);
+      consider(left);
     }
-    return pieces;
+    return joined.filter((piece) => piece !== null);
   }
 
   /** The words of a text that the vocabulary lacks, each once. */
@@ -127,6 +141,41 @@ export class Tokenizer {
   get longest() {
     return this.ranks ? Math.max(...this.tokens.map((token) => token.length)) : Infinity;
   }
+}
+
+/** A binary heap of pairs: the lowest rank comes first, and then the leftmost. */
+class LowestFirst {
+  constructor() {
+    this.pairs = [];
+  }
+
+  add(pair) {
+    const { pairs } = this;
+    let at = pairs.push(pair) - 1;
+    while (at > 0 && isBefore(pairs[at], pairs[(at - 1) >> 1])) at = this.swap(at, (at - 1) >> 1);
+  }
+
+  take() {
+    const { pairs } = this;
+    const [first, last] = [pairs[0], pairs.pop()];
+    if (!pairs.length) return first;
+    pairs[0] = last;
+    for (let at = 0; ;) {
+      const [left, right] = [2 * at + 1, 2 * at + 2];
+      const lower = right < pairs.length && isBefore(pairs[right], pairs[left]) ? right : left;
+      if (lower >= pairs.length || !isBefore(pairs[lower], pairs[at])) return first;
+      at = this.swap(at, lower);
+    }
+  }
+
+  swap(one, other) {
+    [this.pairs[one], this.pairs[other]] = [this.pairs[other], this.pairs[one]];
+    return other;
+  }
+}
+
+function isBefore(one, other) {
+  return one.rank < other.rank || (one.rank === other.rank && one.left < other.left);
 }
 
 function isText(bytes) {

@@ -10,9 +10,9 @@ export function quoted(token) {
   return RIGHT_TO_LEFT.test(shown) ? `“\u2068${shown}\u2069”` : `“${shown}”`;
 }
 
-/** An error's words as a sentence. */
+/** An error's words as a sentence. A name such as mlp0 stays as it is. */
 export function asSentence(words) {
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return /^\p{Ll}+(?=[\s,]|$)/u.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
 }
 
 /** A share as a percentage. */
