@@ -1,10 +1,10 @@
 """Above which activation a unit counts as firing when a label is tested, and how often that is.
 
-The threshold is a quarter of the unit's highest activation in the harvest. It is not 0, because a neuron behind a GELU is
-slightly above 0 at many tokens. At a site where the sign matters, a unit may lie above a quarter most of the time, such
-as the entropy of a head, or never get above 0. There, if more than a tenth of its activations are above a quarter, or
-none can be, the threshold is the activation above which a tenth lie, as far as the histogram tells: its bins are wide,
-and within one of them, activations are taken to be spread evenly.
+The threshold is a quarter of the unit's highest activation in the harvest. It is not 0, because a neuron behind a
+GELU is slightly above 0 at many tokens. At a site where the sign matters, a unit may lie above a quarter most of the
+time, such as the entropy of a head, or never get above 0. There, if more than a tenth of its activations are above a
+quarter, or none can be, the threshold is the activation above which a tenth lie, as far as the histogram tells: its
+bins are wide, and within one of them, activations are taken to be spread evenly.
 """
 
 from __future__ import annotations
