@@ -1,6 +1,6 @@
 """Compare a harvest of all MLP neurons with the model's bare forward pass on the same tokens, and with a plain runner.
 
-    python -m benchmarks.neuroscope [--models mini-gelu-2l smollm2-135m …] [--rounds 5] [--tokens 250000]
+    python -m benchmarks.neuroscope [--models mini-gelu-2l …] [--rounds 5] [--tokens 250000] [--keep FILE]
 
 Three ways to spend CPU time on the same texts, in alternation:
 
@@ -10,12 +10,14 @@ Three ways to spend CPU time on the same texts, in alternation:
   highest activations of each neuron in NumPy. It keeps no contexts, histograms or moments, and does not leave out
   duplicates.
 
-Reading text into tokens takes all of them equally long; it is timed separately. Prints a Markdown table.
+Reading text into tokens takes all of them equally long; it is timed separately. Writes docs/neuroscope-benchmarks.md;
+models that are not measured now are taken from FILE, where an earlier run kept them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
@@ -41,7 +43,12 @@ from mechscope.neuroscope.sinks import calibrated  # noqa: E402
 from mechscope.neuroscope.sites import find_sites  # noqa: E402
 from mechscope.neuroscope.state import HarvestState  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
+from mechscope.reading import read_json_object  # noqa: E402
+from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "neuroscope-benchmarks.md"
 TOP = 20
 
 
@@ -167,7 +174,9 @@ def measure(name: str, tokens: int, document: int, rounds: int) -> list[object]:
     ours = timing.seconds["mechscope"] - reading
     return [
         name,
+        f"{given.model.cfg.n_layers * (given.model.cfg.d_mlp or 0):,}",
         f"{given.tokens:,}",
+        rounds,
         f"{given.tokens / timing.seconds['bare']:,.0f}",
         f"{given.tokens / ours:,.0f}",
         f"{timing.seconds['bare'] / ours:.2f}",
@@ -185,22 +194,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=250_000)
     parser.add_argument("--document", type=int, default=4000, help="characters per document")
+    parser.add_argument("--keep", type=Path, help="a JSON file for the results of models")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [
-        measure(name, arguments.tokens, arguments.document, arguments.rounds) for name in arguments.models
-    ]
+    keep: Path | None = arguments.keep
+    rows: dict[str, Any] = dict(read_json_object(keep)) if keep is not None and keep.exists() else {}
+    check_file(TARGET)
+    for name in arguments.models:
+        rows[name] = measure(name, arguments.tokens, arguments.document, arguments.rounds)
+        if keep is not None:
+            write_atomically(keep, json.dumps(rows, indent=1))
     headers = [
         "model",
+        "neurons",
         "tokens",
+        "rounds",
         "bare, tokens/s",
         "harvest, tokens/s",
         "harvest ÷ bare",
         "plain, tokens/s",
         "tokenizer, tokens/s",
     ]
-    print(f"One thread, CPU seconds, {platform.machine()}, torch {torch.__version__}.\n")
-    print(markdown_table(headers, rows))
+    table = markdown_table(headers, list(rows.values()))
+    machine = f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}"
+    write_atomically(
+        TARGET,
+        fill_page(Path(__file__).with_suffix(".md"), {"table": table, "machine": machine, "top": str(TOP)}),
+    )
+    print(table)
 
 
 if __name__ == "__main__":
