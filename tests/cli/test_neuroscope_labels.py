@@ -140,6 +140,18 @@ def test_a_corpus_that_is_not_there_is_said_even_if_it_is_not_needed(without_a_m
     assert "there is no corpus 'nowhere'" in capsys.readouterr().err
 
 
+def test_a_corpus_that_is_not_needed_is_not_left_out_without_a_word(without_a_model, capsys):
+    for unit in (planted.PLANTED, planted.DEAD):
+        assert neuroscope("label", f"planted/mlp0/{unit}", "cats", "--words", "cat") == 0
+    capsys.readouterr()
+    assert neuroscope("score", "--all", "--model", "planted", "--corpus", "held-out") == 0
+    shown = capsys.readouterr().out
+    assert "--corpus held-out was not read: in the stored sample, this unit fires often enough" in shown
+    assert "--corpus held-out was not read: more text would not change this verdict" in shown
+    assert neuroscope("score", "--all", "--model", "planted") == 0
+    assert "was not read" not in capsys.readouterr().out
+
+
 def test_a_label_is_suggested_and_kept(without_a_model, capsys):
     assert neuroscope("suggest", "planted/mlp0/0") == 0
     assert "fires on ␣cat" in capsys.readouterr().out

@@ -108,6 +108,18 @@ def test_mistakes_are_one_sentence(capsys, arguments, words):
     assert words in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["units"], ["search", "cat"], ["fire", "cat"], ["export"], ["labels"], ["score", "--all"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_folder_and_a_model_are_not_both_given(arguments, place, capsys):
+    assert neuroscope(*arguments, "--model", "toy", "--store", "stores/toy") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--store stores/toy and --model toy both name a store" in said
+    assert not (place / "neuroscope-export").exists()
+
+
 def test_pages_are_exported(place, capsys):
     assert neuroscope("export", "--model", "toy", "--out", "pages") == 0
     assert "Wrote 4 files to pages." in capsys.readouterr().out

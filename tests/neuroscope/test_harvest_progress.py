@@ -72,6 +72,18 @@ def test_the_time_left_is_known_before_a_shard_is_finished() -> None:
         assert progress.bar.total == 240
 
 
+def test_without_a_bar_each_step_is_told() -> None:
+    told: list[tuple[int, int | None]] = []
+    for show in (True, False):
+        with HarvestProgress(
+            1000, None, show, 400, lambda done, total: told.append((done, total))
+        ) as progress:
+            progress.add(100, 250, before=True)
+            progress.read_ahead(20)
+            progress.add(50, 100)
+    assert told == [(120, 400), (150, 429)]
+
+
 def test_jobs_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROGRESS_VARIABLE, str(tmp_path / "progress.json"))
     with HarvestProgress(1000, None, False) as progress:

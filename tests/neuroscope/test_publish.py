@@ -19,7 +19,7 @@ from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.plan import HarvestPlan
 from mechscope.neuroscope.publish import publish_state, vocabulary_texts
 from mechscope.neuroscope.sample_pass import Sample, SiteActivations, read_sample
-from mechscope.neuroscope.settings import HarvestSettings
+from mechscope.neuroscope.settings import HarvestSettings, corpus_field
 from mechscope.neuroscope.shards import Shard
 from mechscope.neuroscope.similarity import most_similar
 from mechscope.neuroscope.sinks import calibrated
@@ -59,7 +59,7 @@ def published(tmp_path_factory):
     state = merge(*(harvest_shard(opened.model, opened.sites, settings, shard) for shard in shards))
     plan = HarvestPlan(
         model=MODEL, weights=model_checksum(MODEL), device="cpu", sites=("mlp0", "attn0.entropy"),
-        corpus=("functions",), corpus_description="twelve functions", settings=settings,
+        corpus=("functions",), field="body", corpus_description="twelve functions", settings=settings,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("published") / "store"
     publish_state(state, plan, opened, folder)
@@ -84,7 +84,7 @@ def test_the_store_is_whole_and_says_what_it_is_of(published):
         1,
     )
     assert about.tokens == published.state.tokens
-    assert about.settings["top"] == 4
+    assert about.settings["top"] == 4 and corpus_field(about.settings) == "body"
     assert [site.left_out for site in published.store.sites()] == [published.state.sequences_read] * 2
 
 
@@ -316,6 +316,15 @@ def test_exported_pages_are_read_back(published, tmp_path):
     assert sum(line["binContains"] for line in quantiles) == pytest.approx(
         page.contexts_of("quantile")[-1].quantile
     )
+
+
+def test_an_export_is_not_mixed_with_a_larger_one(published, tmp_path):
+    export_pages(published.store, tmp_path, ["attn0.entropy"], units_per_file=2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.gz")}
+    with pytest.raises(ValueError, match=r"would not replace \(batch-1\.jsonl\.gz\): choose another folder"):
+        export_pages(published.store, tmp_path, ["attn0.entropy"])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.gz")} == before
+    assert len(export_pages(published.store, tmp_path, ["attn0.entropy"], units_per_file=2)) == len(before)
 
 
 def test_a_damaged_export_is_named(tmp_path):

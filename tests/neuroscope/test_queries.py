@@ -1,11 +1,15 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from mechscope.neuroscope import queries
 from mechscope.neuroscope.contents import StoredUnit
+from mechscope.neuroscope.full_text import match_expression
 from mechscope.neuroscope.statistics import SiteStatistics, bimodality, ranked
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import UnitAddress
+from mechscope.neuroscope.writing import write_contents
 from tests.neuroscope import stores
 
 
@@ -48,6 +52,26 @@ def test_units_with_words_in_their_contexts(store):
 def test_what_is_typed_is_never_read_as_an_operator(store, typed):
     queries.find_by_text(store, typed)
     store.labels.search(typed)
+
+
+def test_letters_are_found_as_the_index_has_them(tmp_path):
+    # Taken apart like an accented letter, the Russian short i and Korean syllables would be other words in the index.
+    texts = ("Здравствуйте, мир", "한국어 문장", "Über das Café")
+    sequences = [
+        dataclasses.replace(sequence, text=text)
+        for sequence, text in zip(stores.SEQUENCES, texts, strict=True)
+    ]
+    write_contents(tmp_path, stores.contents(sequences=sequences))
+    with NeuroscopeStore(tmp_path) as opened, opened.reader.snapshot() as snapshot:
+
+        def found(words: str) -> list[int]:
+            sql = "SELECT rowid FROM sequence_text WHERE sequence_text MATCH ?"
+            return [number for (number,) in snapshot.connection.execute(sql, [match_expression(words)])]
+
+        for sequence, text in zip(sequences, texts, strict=True):
+            for words in (text, text.upper(), text[:4], text.split()[-1]):
+                assert found(words) == [sequence.id], words
+        assert found("uber") == found("ÜBER cafe") != []
 
 
 @pytest.mark.parametrize("typed", ["", " ", '""', "*", "_"])

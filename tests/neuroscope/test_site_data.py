@@ -147,6 +147,8 @@ def test_a_context_with_parts_of_characters_has_the_ids_of_its_tokens(folder: Pa
 def test_what_units_are_called() -> None:
     assert site_words("attn3.norm") == "attention head of layer 3, by how much it writes"
     assert site_words("mini-gelu-1l-neurons") == "latent of the dictionary mini-gelu-1l-neurons"
+    assert site_words("refusal", "/tmp/refusal.safetensors@resid_mid0") == "direction of refusal"
+    assert site_words("mine", "/tmp/mine") == "latent of the dictionary mine"
 
 
 def test_a_search_looks_at_labels_then_tokens_then_texts(folder: Path) -> None:

@@ -459,6 +459,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
           const names = ["unit_histogram.js", "unit_statistics.js", "unit_source.js", "unit_contexts.js"];
           const [{ equalBars }, statistics, { parseAddress, unitNamed, whereItIs }, { levelOf, windowOf }] =
             await Promise.all(names.map((name) => import(`/static/${name}`)));
+          const { strongest } = await import("/static/unit_live.js");
           const { axisTicks, interestingOrder, nextIn, onAxis } = statistics;
           const words = (...axis) => axisTicks(...axis).map(({ words }) => words);
           const order = interestingOrder({ kurtosis: [1, null, 5, 5] });
@@ -474,6 +475,7 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
               .map((words) => unitNamed(words, store, { name: "a", units: 8 })?.site),
             addresses: ["org/model/mlp0/17", "mlp0/17", "model/mlp0/x"].map(parseAddress),
             where: ["t", "CAT", "dog"].map((words) => whereItIs(page, words)),
+            strongest: [[-0.2, 3], [-5, 3], [-4, -1]].map(([minimum, maximum]) => strongest({ minimum, maximum })),
             levels: [0, 0.1, 0.98765, 0.99996, 1].map(levelOf),
             window: windowOf({ tokens: [..."abcdef"], values: [1, 2, 3, 4, 5, 6], focus: 1 }, 2),
           };
@@ -486,6 +488,10 @@ def test_the_arithmetic_of_drawings(watched: WatchedPage) -> None:
     assert found["addresses"] == [{"model": "org/model", "site": "mlp0", "unit": 17}, None, None]
     assert found["levels"] == ["0 %", "10 %", "98.8 %", "99.996 %", "100 %"]
     assert found["named"] == ["a", "a", "mlp0", "mlp0", None, None, None]
+    # Adding to a unit never takes away from it, even if its activations are all negative.
+    assert [each["size"] for each in found["strongest"]] == [3, 5, 4]
+    assert found["strongest"][0]["words"] == "its largest activation"
+    assert found["strongest"][1]["words"] == "5, its strongest activation (−5) without the sign"
     assert [each["rank"] for each in found["where"]] == [1001, 1, 0]
     assert found["window"] == {"from": 0, "tokens": [*"abcd"], "values": [1, 2, 3, 4], "focus": 1}
 

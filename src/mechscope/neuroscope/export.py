@@ -23,6 +23,7 @@ from mechscope.reading import parse_json, regular_file
 from mechscope.storage.files import write_atomically
 
 UNITS_PER_FILE = 256
+SUBFOLDERS = "features", "activations"
 
 
 def export_pages(
@@ -39,6 +40,7 @@ def export_pages(
 
     Raises:
         KeyError: for a site that the store does not have.
+        ValueError: if the folder has more files of an earlier export of a site than this one would replace.
         NotKeptError: if a file cannot be written.
     """
     known = {site.name: site for site in store.sites()}
@@ -48,19 +50,38 @@ def export_pages(
                 f"the store of {store.model} has no site {name!r}.{did_you_mean(name, known)} It has: "
                 f"{', '.join(known)}."
             )
+    for name in as_names(sites) or known:
+        _check_replaces_all(folder / name, -(-known[name].units // units_per_file))
     written: list[Path] = []
     for name in as_names(sites) or known:
         for batch, first in enumerate(range(0, known[name].units, units_per_file)):
             last = min(first + units_per_file, known[name].units)
             pages = [store.unit(UnitAddress(store.model, name, unit)) for unit in range(first, last)]
-            for what, lines in (
-                ("features", map(feature_line, pages)),
-                ("activations", (line for page in pages for line in activation_lines(page))),
+            for what, lines in zip(
+                SUBFOLDERS,
+                (map(feature_line, pages), (line for page in pages for line in activation_lines(page))),
+                strict=True,
             ):
-                path = folder / name / what / f"batch-{batch}.jsonl.gz"
+                path = folder / name / what / _batch_name(batch)
                 write_atomically(path, _compressed(lines))
                 written.append(path)
     return written
+
+
+def _batch_name(batch: int | str) -> str:
+    return f"batch-{batch}.jsonl.gz"
+
+
+def _check_replaces_all(folder: Path, batches: int) -> None:
+    """Check that no file of an earlier, larger export would stay between those of this one."""
+    new = {_batch_name(batch) for batch in range(batches)}
+    for what in SUBFOLDERS:
+        old = sorted(path.name for path in (folder / what).glob(_batch_name("*")) if path.name not in new)
+        if old:
+            raise ValueError(
+                f"{folder / what} has files of an earlier export that this one would not replace ({old[0]}): choose "
+                f"another folder, or delete {folder}."
+            )
 
 
 def feature_line(page: UnitPage) -> dict[str, Any]:

@@ -10,7 +10,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as the index sees them: letters and digits, in lower case, without accents.
+    """The words of a text: letters and digits, in lower case, without accents.
 
     >>> words_of("Où est self.my_name?")
     ['ou', 'est', 'self', 'my', 'name']
@@ -31,7 +31,12 @@ def phrases(query: str) -> list[list[str]]:
     Raises:
         ValueError: for text without a word.
     """
-    found = [words for quoted, piece in _PIECE.findall(query) if (words := words_of(quoted or piece))]
+    return [words_of(piece) for piece in _pieces(query)]
+
+
+def _pieces(query: str) -> list[str]:
+    """What is in double quotes, and every other piece between spaces, as far as there is a word in it."""
+    found = [piece for quoted, plain in _PIECE.findall(query) if words_of(piece := quoted or plain)]
     if not found:
         raise ValueError(f"{query!r} has no word to search for: give letters or digits.")
     return found
@@ -41,13 +46,15 @@ def match_expression(query: str) -> str:
     """An expression for MATCH that finds texts with every word and phrase; the last word may be the start of one.
 
     >>> match_expression('NOT "AND')
-    '"not" "and"*'
+    '"NOT" "AND"*'
 
     Raises:
         ValueError: for text without a word.
     """
-    # In quotes, words such as NOT and signs such as * and : are plain text.
-    return " ".join(f'"{" ".join(words)}"' for words in phrases(query)) + "*"
+    # In quotes, words such as NOT and signs such as * and : are plain text. The index divides it into words and removes
+    # accents in the same way as in the texts; doing so here would lose letters such as the Russian short i.
+    plain = (piece.replace('"', " ").replace("\0", " ") for piece in _pieces(query))
+    return " ".join(f'"{piece}"' for piece in plain) + "*"
 
 
 def matches(query: list[list[str]], text: str) -> bool:

@@ -21,7 +21,7 @@ from mechscope.neuroscope.engines.engine import Engine, EngineCall
 from mechscope.neuroscope.engines.local import Local
 from mechscope.neuroscope.expected_size import ExpectedSize, expected_size
 from mechscope.neuroscope.finished_harvest import Finished, FinishedHarvest, read_finished
-from mechscope.neuroscope.harvest_progress import HarvestProgress
+from mechscope.neuroscope.harvest_progress import HarvestProgress, Steps
 from mechscope.neuroscope.prepared_harvest import PreparedHarvest, prepare_harvest
 from mechscope.neuroscope.settings import HarvestSettings
 from mechscope.neuroscope.shards import Shard, shards_of
@@ -92,18 +92,20 @@ def finish_harvest(
     progress: bool | None = False,
     report: Report | None = None,
     expected: ExpectedSize | None = None,
+    steps: Steps = lambda done, total: None,
 ) -> FinishedHarvest:
     """Harvest what is missing. The caller holds the folder's lock. Other arguments: see `harvest`.
 
     Args:
         expected: from `expected_size`, if it is known already.
+        steps: is told how far the harvest has come, if no bar is drawn.
 
     Raises:
         CorpusChangedError: if the text of a finished shard has changed.
         NotKeptError, WorkerError: see `harvest`.
     """
     size = expected or expected_size(prepared)
-    with HarvestProgress(size.characters, prepared.max_tokens, progress, size.tokens) as bar:
+    with HarvestProgress(size.characters, prepared.max_tokens, progress, size.tokens, steps) as bar:
         say = report or (log.warning if bar.hidden else bar.say)
         call = EngineCall(prepared.plan, prepared.opened, say, bar.read_ahead)
         # Only the engine knows whether this process needs the model any longer.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 
 from tqdm import tqdm
 
 from mechscope.runs.progress_file import progress_reporter
+
+Steps = Callable[[int, int | None], None]
+"""Is told how many tokens were read, and about how many there will be, if that is known."""
 
 
 class HarvestProgress:
@@ -19,11 +23,18 @@ class HarvestProgress:
         show: whether to draw the bar: True, False, or None for "on a terminal".
         expected: about how many tokens will be read, which is a better guess than `max_tokens` until a shard is
             finished, and says at the end of which shard the harvest stops; None if nobody knows.
+        steps: is told the number of tokens so far, and about how many there will be, if no bar is drawn.
     """
 
     def __init__(
-        self, characters: int | None, max_tokens: int | None, show: bool | None, expected: int | None = None
+        self,
+        characters: int | None,
+        max_tokens: int | None,
+        show: bool | None,
+        expected: int | None = None,
+        steps: Steps = lambda done, total: None,
     ) -> None:
+        self.steps = steps
         self.characters, self.max_tokens, self.expected = characters, max_tokens, expected
         self.tokens = self.characters_read = self.ahead = 0
         # None leaves it to tqdm, which looks whether this is a terminal.
@@ -63,6 +74,8 @@ class HarvestProgress:
             known = min(tokens, self.ahead)
             self.ahead -= known
             self.bar.update(tokens - known)
+        if not before:
+            self._step()
         if reporter := progress_reporter():
             reporter.step("harvest", self.tokens, total or 0)
 
@@ -73,11 +86,16 @@ class HarvestProgress:
             # A shard is read to its end, even if that is beyond where the harvest stops.
             self.bar.total = max(self.bar.total, self.tokens + self.ahead)
         self.bar.update(tokens)
+        self._step()
 
     @property
     def hidden(self) -> bool:
         """Whether no bar is drawn."""
         return bool(self.bar.disable)
+
+    def _step(self) -> None:
+        if self.hidden:
+            self.steps(self.tokens + self.ahead, self.bar.total)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""

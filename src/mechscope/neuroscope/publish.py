@@ -36,6 +36,7 @@ from mechscope.neuroscope.harvest_statistics import site_statistics
 from mechscope.neuroscope.opening import OpenedModel
 from mechscope.neuroscope.plan import HarvestPlan
 from mechscope.neuroscope.sample_pass import Sample, SiteActivations, read_sample
+from mechscope.neuroscope.settings import kept_settings
 from mechscope.neuroscope.similarity import most_similar
 from mechscope.neuroscope.sites import Site, located_source
 from mechscope.neuroscope.state import HarvestState
@@ -153,7 +154,7 @@ class _Publication:
                 corpus=self.plan.corpus_description,
                 tokens=self.state.tokens,
                 documents=self.state.documents,
-                settings=self.state.settings.to_dict(),
+                settings=kept_settings(self.state.settings, self.plan.field),
                 site_inputs=self._site_inputs(),
                 co_activation_tokens=len(self.together.chosen),
             ),

@@ -59,6 +59,25 @@ class HarvestSettings(Settings):
         return self.before + 1 + self.after
 
 
+FIELD = "field"
+"""Where a store keeps, beside the settings, which field of JSON Lines or a data set has the text."""
+
+
+def kept_settings(settings: HarvestSettings, field: str) -> dict[str, Any]:
+    """The settings as a store keeps them, with the field of the corpus unless it is the usual one, "text"."""
+    return settings.to_dict() | ({} if field == "text" else {FIELD: field})
+
+
+def corpus_field(settings: Mapping[str, Any]) -> str:
+    """Which field of its corpus a store was harvested from.
+
+    >>> corpus_field(kept_settings(HarvestSettings(), "body")), corpus_field(kept_settings(HarvestSettings(), "text"))
+    ('body', 'text')
+    """
+    found = settings.get(FIELD, "text")
+    return found if isinstance(found, str) else "text"
+
+
 def settings_of_store(settings: Mapping[str, Any]) -> HarvestSettings:
     """The settings with which a store was harvested, perhaps by another version.
 

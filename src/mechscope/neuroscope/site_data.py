@@ -63,11 +63,14 @@ _MEASURED = {
 }
 
 
-def site_words(site: str) -> str:
+def site_words(site: str, source: str = "") -> str:
     """What a unit of a site is, in words.
 
-    >>> site_words("mlp0"), site_words("attn1.entropy"), site_words("mine")
-    ('neuron of layer 0', 'attention head of layer 1, by the entropy of its pattern', 'unit of mine')
+    >>> site_words("mlp0"), site_words("attn1.entropy"), site_words("mine", "mine.safetensors@resid_post0")
+    ('neuron of layer 0', 'attention head of layer 1, by the entropy of its pattern', 'direction of mine')
+
+    Args:
+        source: what `find_sites` was given.
     """
     if found := _NEURONS.fullmatch(site):
         return f"neuron of layer {found[1]}"
@@ -75,7 +78,8 @@ def site_words(site: str) -> str:
         return f"attention head of layer {found[1]}, by {_MEASURED[found[2]]}"
     if site in bundled_dictionary_names():
         return f"latent of the dictionary {site}"
-    return f"unit of {site}"
+    # What is no direction was read from the folder of a dictionary.
+    return f"direction of {site}" if "@" in source else f"latent of the dictionary {site}"
 
 
 def store_line(store: NeuroscopeStore) -> StoreLine:
@@ -90,7 +94,7 @@ def store_line(store: NeuroscopeStore) -> StoreLine:
             SiteLine(
                 name=site.name,
                 units=site.units,
-                words=site_words(site.name),
+                words=site_words(site.name, site.source),
                 signed=site.signed,
                 left_out=site.left_out,
                 in_browser=_runs_in_browser(store.model, site.name),

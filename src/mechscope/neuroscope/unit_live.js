@@ -99,7 +99,7 @@ export class LivePanel {
   async load(store, { name, in_browser: inBrowser }) {
     if (inBrowser) return LocalUnits.load(store, name);
     if (this.isServed) return RemoteUnits.load(store, name);
-    throw new Error(`the model ${store.model} runs in Python: “mechscope serve --open” shows this page with a box for your text.`);
+    throw new Error(`this page cannot read units of ${name} by itself; Python can: “mechscope serve --open” shows it with a box for your text.`);
   }
 
   /** Put a context's text into the box. */
@@ -230,12 +230,13 @@ export class LivePanel {
 
   async effect() {
     if (!this.reading || !this.units.changes.length) return;
-    const { find, reading: { strings }, position, address: { unit }, page: { statistics: { maximum } } } = this;
+    const { find, reading: { strings }, position, address: { unit }, page: { statistics } } = this;
     const change = find("change").value;
     const share = Number(find("amount").value);
     find("amount-label").hidden = change === "zero";
-    find("amount-words").textContent = change === "multiply" ? formatted(share) : `${formatted(share)} × its largest activation`;
-    const amount = Number((change === "multiply" ? share : share * maximum).toPrecision(6));
+    const { size, words } = strongest(statistics);
+    find("amount-words").textContent = change === "multiply" ? formatted(share) : `${formatted(share)} × ${words}`;
+    const amount = Number((change === "multiply" ? share : share * size).toPrecision(6));
     const question = { unit, position, change, amount };
     const turn = this.turn;
     let found;
@@ -287,6 +288,16 @@ export class LivePanel {
       drawPattern(box, sequence.strings, weights);
     }
   }
+}
+
+/**
+ * What is added to a unit's activation, in words: multiples of the size of its strongest activation. The size is positive,
+ * so that “1 ×” makes the activation larger even if a unit's activations are all negative.
+ */
+export function strongest({ minimum, maximum }) {
+  const isNegative = -minimum > maximum;
+  const size = isNegative ? -minimum : maximum;
+  return { size, words: isNegative ? `${formatted(size)}, its strongest activation (${formatted(minimum)}) without the sign` : "its largest activation" };
 }
 
 /** How active a unit is on a text: its tokens, its activation on each, and its statistics in the stored texts. */

@@ -88,6 +88,36 @@ def test_a_file_that_cannot_be_opened_is_reported(tmp_path: Path, monkeypatch: p
     assert reports == [f"{tmp_path / 'a.txt'} is skipped: it cannot be read (Permission denied)."]
 
 
+def test_a_folder_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.txt").write_text("a")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "b.txt").write_text("b")
+    scandir = os.scandir
+
+    def refuse(folder: str) -> object:
+        if Path(folder).name == "secret":
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    documents, reports = read(tmp_path)
+    assert [document.text for document in documents] == ["a"]
+    assert reports == [f"{tmp_path / 'secret'} is skipped: it cannot be read (Permission denied)."]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_what_is_no_regular_file_is_reported_in_one_plain_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "rows.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    documents, reports = read(tmp_path)
+    assert not documents
+    assert reports == [
+        f"{tmp_path / 'pipe.txt'} is skipped: it is a named pipe, not a regular file: copy its content into a file.",
+        f"{tmp_path / 'rows.jsonl'} is skipped: it is a link to a file that does not exist.",
+    ]
+
+
 def test_a_file_that_is_damaged_far_inside_is_skipped_whole(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_bytes(b"a\n" * CHUNK + b"\xc3" + b"\n")
     documents, reports = read(tmp_path)
@@ -131,7 +161,7 @@ def test_json_lines_are_read_and_bad_lines_are_counted(tmp_path: Path) -> None:
         Document("rows.jsonl, line 1", "one"),
         Document("rows.jsonl, line 3", "two\nlines"),
     ]
-    assert reports == [f"{file}: 5 lines were skipped (line 4 is not valid JSON)."]
+    assert reports == [f"{file}: 5 lines were skipped (the first: line 4 is not valid JSON)."]
 
 
 def test_a_misspelt_field_suggests_the_right_one(tmp_path: Path) -> None:
@@ -169,6 +199,22 @@ def test_a_data_set_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     with pytest.raises(KeyError, match="this data set has no column 'body'; it has text, other"):
         open_corpus("owner/name", "body").check()
+
+
+def test_a_misspelt_path_that_looks_like_a_name_on_the_hub_is_read_in_both_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for error in (ImportError("the library is missing."), FileNotFoundError("the data set is not there.")):
+
+        def fail(name: str, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("mechscope.neuroscope.corpus.data_sets.get_dataset", fail)
+        with pytest.raises(type(error)) as caught:
+            open_corpus("my/texts").check()
+        assert str(caught.value) == (
+            f"there is no file or folder 'my/texts'; and read as the name of a data set on the hub: {error}"
+        )
 
 
 @pytest.mark.slow

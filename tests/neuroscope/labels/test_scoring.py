@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from mechscope.neuroscope.labels.rules import Regex, TokenPatterns, Words
 from mechscope.neuroscope.labels.scoring import Scorer, ScoringOptions
 from mechscope.neuroscope.ready import OwnSource
 from mechscope.neuroscope.sample_pass import Sample
+from mechscope.neuroscope.settings import HarvestSettings, kept_settings
 from mechscope.neuroscope.store import NeuroscopeStore
 from mechscope.neuroscope.units import Context
 from mechscope.neuroscope.writing import write_contents
@@ -184,6 +188,29 @@ def test_more_text_is_read_if_the_unit_fires_too_seldom(store, monkeypatch):
     assert Scorer(store, less).score(f"mlp0/{planted.PLANTED}", CAT)["text"]["documents"] == TESTED + scored(
         names[:20]
     )
+
+
+def test_more_text_comes_from_the_field_that_was_harvested(store, tmp_path, monkeypatch):
+    rows = [{"text": "not this", "body": f"row {number}"} for number in range(3)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    about = dataclasses.replace(
+        store.about,
+        corpus=str(tmp_path / "rows.jsonl"),
+        settings=kept_settings(HarvestSettings(), "body"),
+    )
+    monkeypatch.setattr(NeuroscopeStore, "about", about)
+    read: list[Document] = []
+    monkeypatch.setattr(scoring, "more_sequences", lambda _, __, documents, ___: read.extend(documents) or ())
+
+    def texts(options: ScoringOptions) -> set[str]:
+        read.clear()
+        Scorer(store, options).score(f"mlp0/{planted.PLANTED}", CAT)
+        return {document.text for document in read}
+
+    assert texts(ScoringOptions(enough=ENOUGH)) == {"row 0", "row 1", "row 2"}
+    named = (str(tmp_path / "rows.jsonl"),)
+    assert texts(ScoringOptions(enough=ENOUGH, corpus=named)) == {"row 0", "row 1", "row 2"}
+    assert texts(ScoringOptions(enough=ENOUGH, corpus=named, field="text")) == {"not this"}
 
 
 def test_scores_stay_with_the_label_and_are_out_of_date_after_another_harvest(tmp_path, store, folder):

@@ -61,7 +61,7 @@ class Harvest:
     device: Device = "auto"
     """Where to compute; auto uses a GPU if there is one."""
     no_progress: Annotated[bool, Flag] = False
-    """Hide the progress bar (which appears only on a terminal)."""
+    """Hide the progress bar, or the lines that stand for it where there is no terminal."""
 
     @property
     def kept(self) -> str:

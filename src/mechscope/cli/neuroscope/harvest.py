@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mechscope.cli.command_line import command_line
 from mechscope.cli.errors import user_errors
 from mechscope.cli.neuroscope.commands import Harvest
+from mechscope.cli.progress_lines import ProgressLines
 from mechscope.neuroscope.units import UnitAddress
 from mechscope.pages.formatting import file_size
 
@@ -86,12 +87,13 @@ def run_harvest(command: Harvest) -> int:
                 progress=False if command.no_progress else None,
                 report=_report,
                 expected=expected,
+                steps=_harvest_lines(command),
             )
         except (WorkerError, CorpusChangedError) as error:
             print(f"mechscope: {error}\n{command.kept}", file=sys.stderr)
             return 1
         _print_end(found.finished, before, time.monotonic() - began)
-        _publish(prepared, folder, show=not command.no_progress and sys.stderr.isatty())
+        _publish(prepared, folder, command)
     print(f"Published in {folder}")
     first = UnitAddress(command.model, prepared.site_names[0], 0)
     where = [] if command.out is None else ["--store", command.out]
@@ -206,12 +208,24 @@ def _print_end(finished: Finished, before: int, seconds: float) -> None:
     print(f"{finished.tokens:,} tokens in {shards}, {whole}{speed}", flush=True)
 
 
-def _publish(prepared: PreparedHarvest, folder: Path, *, show: bool) -> None:
+def _harvest_lines(command: Harvest) -> Callable[[int, int | None], None]:
+    """Progress of the harvest where no bar is drawn."""
+    if command.no_progress:
+        return lambda done, total: None
+    lines = ProgressLines("tokens")
+    return lambda done, total: lines.step("harvest", done, total)
+
+
+def _publish(prepared: PreparedHarvest, folder: Path, command: Harvest) -> None:
     from mechscope.neuroscope.publish import publish
 
+    show = not command.no_progress and sys.stderr.isatty()
+    lines = ProgressLines("units", is_exact=True)
     with tqdm(desc="publishing", unit=" units", disable=not show) as bar:
 
         def progress(what: str, done: int, total: int) -> None:
+            if not show and not command.no_progress:
+                lines.step(what, done, total)
             bar.set_description(what, refresh=False)
             bar.total = total
             bar.update(done - bar.n)

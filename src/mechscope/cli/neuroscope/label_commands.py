@@ -62,7 +62,7 @@ class Score(_AboutLabels):
     """The unit whose labels are tested."""
     all: Annotated[bool, Flag] = False
     """Test all labels of the store instead."""
-    model: Annotated[str, Name] = "mini-gelu-1l"
+    model: Annotated[str | None, Name] = None
     """With --all: a model with a store (default: mini-gelu-1l)."""
     predicate: Annotated[str | None, Name] = None
     """The FILE:FUNCTION of a label whose rule is a Python function; stores keep no programs."""
@@ -71,6 +71,8 @@ class Score(_AboutLabels):
     tenth of its activations exceed if that is higher)."""
     corpus: Annotated[tuple[str, ...], Names] = ()
     """Where more text comes from if the stored sample is too small (default: the corpus of the harvest)."""
+    field: Annotated[str | None, Name] = None
+    """The field of JSON Lines and data sets that has the text (default: that of the harvest)."""
     max_tokens: Annotated[int, Count] = 200_000
     """How much more text is read at most."""
     seeds: Annotated[tuple[int, ...], Wholes] = (0, 1, 2)
@@ -86,7 +88,7 @@ class Score(_AboutLabels):
 class Labels(_AboutLabels):
     """List the labels of a store with their verdicts: which ones hold?"""
 
-    model: Annotated[str, Name] = "mini-gelu-1l"
+    model: Annotated[str | None, Name] = None
     """A model with a store (default: mini-gelu-1l)."""
     holding: Annotated[bool, Flag] = False
     """Only those that hold, at least in part."""

@@ -17,6 +17,7 @@ from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope._label_text import evidence_lines
 from mechscope.cli.neuroscope._unit_text import strongest_of
 from mechscope.cli.neuroscope.label_commands import Label, Labels, Suggest
+from mechscope.cli.neuroscope.store_commands import chosen_store
 from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.labels.current import is_current
 from mechscope.neuroscope.labels.evidence import HEADINGS, SHOWN, evidence_of
@@ -78,7 +79,7 @@ def _rule(command: Label, store: NeuroscopeStore) -> Rule | None:
 def run_labels(command: Labels) -> int:
     """Run `labels` and return its exit code."""
     console = Terminal()
-    with user_errors(), NeuroscopeStore.open(command.store or command.model) as store:
+    with user_errors(), NeuroscopeStore.open(chosen_store(command.store, command.model)) as store:
         if command.remove is not None:
             store.labels.remove(command.remove)
             _say(f"Label {command.remove} is removed.")

@@ -16,6 +16,7 @@ from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.neuroscope._label_text import evidence_lines
 from mechscope.cli.neuroscope._unit_text import strongest_of
 from mechscope.cli.neuroscope.label_commands import Score
+from mechscope.cli.neuroscope.store_commands import chosen_store
 from mechscope.neuroscope.label_table import StoredLabel
 from mechscope.neuroscope.labels.evidence import SHOWN
 from mechscope.neuroscope.labels.predicates import Predicate, load_predicate
@@ -42,13 +43,15 @@ def run_score(command: Score) -> int:
     with user_errors():
         function = None if command.predicate is None else load_predicate(command.predicate)
         address = None if command.all else UnitAddress.parse(command.address)
+        place = command.store or address.model if address else chosen_store(command.store, command.model)
         options = ScoringOptions(
             threshold=command.threshold,
             corpus=command.corpus,
+            field=command.field,
             most_tokens=command.max_tokens,
             seeds=command.seeds,
         )
-        with NeuroscopeStore.open(command.store or (address.model if address else command.model)) as store:
+        with NeuroscopeStore.open(place) as store:
             labels = store.labels.of(address) if address else store.labels.all()
             if not labels:
                 raise UserError(
@@ -59,7 +62,19 @@ def run_score(command: Score) -> int:
                 strongest = strongest_of(store.unit(label.address))
                 for line in score_lines(replace(label, scores=scores), console.width, strongest):
                     console.print(line, overflow="fold", soft_wrap=False)
+                if command.corpus and not scores.get("text", {}).get("more from"):
+                    console.print(Text(f"{_unread(command.corpus, scores)}\n"))
     return 0
+
+
+def _unread(corpus: tuple[str, ...], scores: Mapping[str, Any]) -> str:
+    """Why the text that --corpus names was not read for a label."""
+    reason = (
+        "in the stored sample, this unit fires often enough to test the label"
+        if "text" in scores
+        else "more text would not change this verdict"
+    )
+    return f"--corpus {' '.join(corpus)} was not read: {reason}."
 
 
 def _scored(

@@ -14,19 +14,36 @@ READY_MODEL = "mini-gelu-1l"
 """The model whose store comes with mechscope."""
 
 
+def chosen_store(store: Path | None, model: str | None) -> str | Path:
+    """What `NeuroscopeStore.open` is given, for the options --store and --model.
+
+    Raises:
+        ValueError: if both are given.
+    """
+    if store is not None and model is not None:
+        raise ValueError(
+            f"--store {store} and --model {model} both name a store, of which only one can be read: leave one out."
+        )
+    return store or model or READY_MODEL
+
+
 @dataclass(frozen=True, kw_only=True)
 class AsksStore:
     """A command that reads a store."""
 
-    model: Annotated[str, Name] = READY_MODEL
+    model: Annotated[str | None, Name] = None
     """A model with a store, or the folder of a store (default: mini-gelu-1l, whose store comes with mechscope)."""
     store: Annotated[Path | None, OptionalFolder] = None
     """The folder of the store (default: the model's)."""
 
     @property
     def place(self) -> str | Path:
-        """What `NeuroscopeStore.open` is given."""
-        return self.store or self.model
+        """What `NeuroscopeStore.open` is given.
+
+        Raises:
+            ValueError: for both --store and --model.
+        """
+        return chosen_store(self.store, self.model)
 
     @property
     def kept(self) -> str:

@@ -49,7 +49,13 @@ def data_set_texts(name: str, field: str) -> Iterator[tuple[int, str]]:
 def _load(name: str) -> Any:
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        return get_dataset(name)
+        try:
+            return get_dataset(name)
+        except (ImportError, FileNotFoundError) as error:
+            # A path with one slash looks like a name on the hub.
+            raise type(error)(
+                f"there is no file or folder {name!r}; and read as the name of a data set on the hub: {error}"
+            ) from error
     try:
         library = importlib.import_module("datasets")
     except ModuleNotFoundError as error:

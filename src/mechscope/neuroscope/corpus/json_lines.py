@@ -71,7 +71,8 @@ class JsonLines:
         problems = [self.damage] if self.damage else []
         if self.skipped:
             lines = "1 line was" if self.skipped == 1 else f"{self.skipped:,} lines were"
-            problems.append(f"{lines} skipped ({self.first_problem})")
+            first = self.first_problem if self.skipped == 1 else f"the first: {self.first_problem}"
+            problems.append(f"{lines} skipped ({first})")
         return "; ".join(problems) or ("" if self.found else "it is empty")
 
 

@@ -125,7 +125,11 @@ def _documents(name: str, field: str, report: Report) -> Iterator[Document]:
 
 def _folder(folder: Path, field: str, report: Report) -> Iterator[Document]:
     left_out: dict[str, tuple[str, int]] = {}
-    for path in files_below(folder):
+
+    def unreadable(error: OSError) -> None:
+        report(_skipped(error.filename, error))
+
+    for path in files_below(folder, unreadable):
         name = path.relative_to(folder).as_posix()
         if reason := _why_left_out(path):
             # One name is kept as an example, and the others are counted.
@@ -152,10 +156,21 @@ def _file(path: Path, name: str, field: str, report: Report) -> Iterator[Documen
             yield from _json_lines(path, name, field, report)
         else:
             yield from cut_into_documents(name, text_chunks(path))
-    except OSError as error:
-        report(f"{path} is skipped: it cannot be read ({error.strerror or error}).")
-    except ValueError as error:
-        report(f"{path} is skipped: {error}.")
+    except (OSError, ValueError) as error:
+        report(_skipped(path, error))
+
+
+def _skipped(path: Path | str, error: Exception) -> str:
+    """The sentence about a file or folder that cannot be read."""
+    if isinstance(error, OSError) and error.strerror:
+        reason = f"it cannot be read ({error.strerror})"
+    elif isinstance(error, FileNotFoundError):
+        is_link = Path(path).is_symlink()
+        reason = "it is a link to a file that does not exist" if is_link else "it no longer exists"
+    else:
+        # An error that is a sentence of its own names the path and ends with a full stop.
+        reason = str(error).replace(repr(str(path)), "it", 1).removesuffix(".")
+    return f"{path} is skipped: {reason}."
 
 
 def _json_lines(path: Path, name: str, field: str, report: Report) -> Iterator[Document]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -74,12 +74,15 @@ def _check_text(path: Path, time: int, size: int) -> None:
         raise ValueError("it is empty")
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path, unreadable: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """The files in a folder and its subfolders, sorted within each; hidden files and folders are left out.
 
     Only the names of one folder at a time are held in memory.
+
+    Args:
+        unreadable: is given the error of each folder that cannot be read; its `filename` is the folder.
     """
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):

@@ -194,12 +194,15 @@ def drawn_documents(corpus: Corpus, without: set[str], seed: int) -> list[Docume
     return sorted((document for document in first if document.name not in without), key=lot)
 
 
-def corpus_of(description: str) -> Corpus | None:
+def corpus_of(description: str, field: str = "text") -> Corpus | None:
     """The corpus of a harvest, from its description; None if it cannot be found again.
 
     >>> found = corpus_of(describe_named("library"))
     >>> found.names if found else None
     ('library',)
+
+    Args:
+        field: the field of JSON Lines and data sets that has the text.
     """
     # Imported late: it brings all that a harvest needs.
     from mechscope.neuroscope.ready import OwnSource
@@ -208,6 +211,6 @@ def corpus_of(description: str) -> Corpus | None:
         return own
     named = {describe_named(name): name for name in NAMED_CORPORA}
     try:
-        return open_corpus([named.get(part, part) for part in description.split(" and ")])
+        return open_corpus([named.get(part, part) for part in description.split(" and ")], field)
     except (OSError, ValueError):
         return None

@@ -39,7 +39,7 @@ from mechscope.neuroscope.labels.rules import Rule, rule_of
 from mechscope.neuroscope.labels.thresholds import Thresholds, rate_above, thresholds_of
 from mechscope.neuroscope.labels.verdicts import Verdict
 from mechscope.neuroscope.sample_pass import Sample
-from mechscope.neuroscope.settings import settings_of_store
+from mechscope.neuroscope.settings import corpus_field, settings_of_store
 from mechscope.results.provenance import versions
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class ScoringOptions:
     """The unit fires above this activation; None means its own threshold (see `thresholds`)."""
     corpus: tuple[str, ...] = ()
     """Where more text comes from if the sample is too small; empty means the corpus of the harvest."""
-    field: str = "text"
-    """The field of JSON Lines and data sets that has the text."""
+    field: str | None = None
+    """The field of JSON Lines and data sets that has the text; None means that of the harvest."""
     most_tokens: int = 200_000
     """How much more text is read at most."""
     enough: int = 100
@@ -90,9 +90,8 @@ class Scorer:
         self._harvest = harvest_of(self.store)
         self.vocabulary = self.store.vocabulary()
         # Said at once, even if the sample turns out to be enough.
-        self._named_corpus = (
-            open_corpus(self.options.corpus, self.options.field) if self.options.corpus else None
-        )
+        self._field = self.options.field or corpus_field(about.settings)
+        self._named_corpus = open_corpus(self.options.corpus, self._field) if self.options.corpus else None
         self._opened: dict[str, OpenedModel] = {}
         self._thresholds: dict[str, Thresholds] = {}
         self._sample: dict[str, Readings] = {}
@@ -174,7 +173,7 @@ class Scorer:
         return read, list(corpus.names)
 
     def _corpus(self) -> Corpus | None:
-        return self._named_corpus or corpus_of(self.store.about.corpus)
+        return self._named_corpus or corpus_of(self.store.about.corpus, self._field)
 
     def _is_enough(self, read: Readings, unit: int, threshold: float) -> bool:
         fires = (read.of(unit) > threshold) & read.counted & ~read.is_shown
