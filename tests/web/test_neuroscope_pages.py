@@ -231,7 +231,7 @@ def test_a_guess_is_tested_by_typing(watched: WatchedPage) -> None:
     assert not page.is_visible("[data-part=label-list]")
     assert summary.bounding_box()["y"] > page.locator("[data-part=top] li").last.bounding_box()["y"]
     summary.click()
-    assert page.inner_text("[data-part=label-list]") == "<b>cats</b> not tested\nRule: words: cat"
+    assert page.inner_text("[data-part=label-list]") == "<b>cats</b> not tested\nRule: words: cat\nTest"
     strip = page.locator("[data-part=top] .unit-strip").nth(1)
     assert strip.locator(".ms-token").all_inner_texts() == ["<b>", "\\n", "␣cat"]
     assert page.locator("[data-part=top] .unit-focus").all_inner_texts() == ["␣cat", "␣cat"]
@@ -510,7 +510,49 @@ def test_a_label_is_written_on_the_page_of_a_unit(
     assert page.inner_text("[data-part=label-list]").startswith("dogs <i> not tested\nRule: words: dog, dogs")
     assert page.get_by_role("button", name="Write and test").is_enabled()
     assert page.inner_text("[data-part=label-status]") == ""
+    # A second click would not write it again.
+    assert page.input_value("[name=text]") == page.input_value("[name=rule]") == ""
+    assert page.evaluate(TESTED_ELSEWHERE, {"verdict": "holds in part"}) == TOLD
     watched.problems[:] = [each for each in watched.problems if "422" not in each]
+
+
+TESTED_ELSEWHERE = """async (answer) => {
+  const part = (name) => document.querySelector(`[data-part=${name}]`);
+  const status = () => part("label-status").textContent;
+  const until = async (isSo) => { while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10)); };
+  const title = (text) => until(() => part("title").textContent === text);
+  const button = () => part("label-list").querySelector("[data-test]");
+  const { fetch } = window;
+  let finish;
+  window.fetch = (url, ...options) => (`${url}`.includes("neuroscope/score")
+    ? new Promise((resolve) => { finish = () => resolve(Response.json(answer)); }) : fetch(url, ...options));
+  const unit = location.hash;
+  const text = part("label-form").elements.text;
+  button().click();
+  await until(() => finish);
+  const during = [button().disabled, status()];
+  text.value = "a draft";
+  location.hash = unit.replace(/[0-9]+$/, "0");
+  await title("mlp0/0");
+  const elsewhere = [status(), text.value, part("label-form").querySelector("button").disabled];
+  finish();
+  await until(() => status().includes("verdict"));
+  const told = [status()];
+  location.hash = unit;
+  await title("mlp0/2");
+  window.fetch = fetch;
+  return [during, elsewhere, told, [status(), text.value, button().disabled]];
+}"""
+TESTING = "Testing “dogs <i>” on texts that the unit’s page does not show …"
+TOLD = [
+    [True, TESTING],
+    [f"{MODEL}/mlp0/2: {TESTING}", "", False],
+    [
+        f"{MODEL}/mlp0/2: The verdict on “dogs <i>”: holds in part. The reason and the scores are with the labels on "
+        "the unit’s page."
+    ],
+    ["", "a draft", False],
+]
 
 
 SELECT = """async (labels) => {

@@ -50,9 +50,9 @@ class UnitPage {
       this.find("labels-fold").open = false; // the reader guesses first
       problem.hidden = true;
       this.find("rest").hidden = false;
+      this.form.open(address);
       this.draw();
       this.live.open(this);
-      this.form.open(address);
     } catch (error) {
       if (fragment() !== named) return;
       this.stores = null; // so that it is asked again
@@ -130,7 +130,7 @@ class UnitPage {
   /** Read the labels of a unit again after the reader has written one, and show them if the reader has not gone on. */
   async readLabels(address) {
     const { labels, labels_in_words } = await this.source.unit(address);
-    if (this.address !== address) return;
+    if (addressOf(this.address) !== addressOf(address)) return;
     Object.assign(this.page, { labels, labels_in_words });
     this.drawLabels();
     this.find("labels-fold").open = true;
@@ -142,7 +142,7 @@ class UnitPage {
     find("labels").hidden = !labels.length;
     find("labels-words").textContent = words;
     find("label-list").replaceChildren(...labels.map((label) => make("div", { className: "unit-label" },
-      ...labelParts(label), evidenceBox(label, colours, (context) => ({ button: this.editButton(context) })) ?? "")));
+      ...labelParts(label), this.form.testButton(label) ?? "", evidenceBox(label, colours, (context) => ({ button: this.editButton(context) })) ?? "")));
     find("all-labels").href = `../labels/index.html#${encodeURI(model)}`;
   }
 

@@ -86,7 +86,7 @@ class Words(Rule):
         if isinstance(self.words, str):
             raise ValueError(f"words must be several, such as ({self.words!r},), and not one text.")
         if not self.words or not all(word.strip() for word in self.words):
-            raise ValueError("give at least one word, and no empty ones: --words import,from.")
+            raise ValueError("give at least one word, and no empty ones, as in: import, from.")
         for word in self.words:
             # Stores keep words with commas between them.
             if "," in word or word != word.strip():
