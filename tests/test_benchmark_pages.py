@@ -15,6 +15,7 @@ PAGES = {
     "families": "families",
     "grokking_step": "grokking-step",
     "misuse": "misuse",
+    "neuroscope": "neuroscope-benchmarks",
     "neuroscope_plan": "neuroscope-harvest",
     "real_model": "real-model-benchmarks",
     "run": "benchmarks",

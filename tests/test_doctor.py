@@ -84,7 +84,7 @@ def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyP
 def test_the_device_and_threads_are_said() -> None:
     (check,) = check_torch()
     assert "cpu" in check.found
-    assert "threads" in check.found
+    assert " thread" in check.found
 
 
 def test_a_wrong_data_folder_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
