@@ -190,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", default=["mini-gelu-2l", "mini-gelu-4l", "smollm2-135m"])
+    parser.add_argument("--models", nargs="*", default=["mini-gelu-2l", "mini-gelu-4l", "smollm2-135m"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=250_000)
     parser.add_argument("--document", type=int, default=4000, help="characters per document")
@@ -219,7 +219,7 @@ def main() -> None:
     machine = f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}"
     write_atomically(
         TARGET,
-        fill_page(Path(__file__).with_suffix(".md"), {"table": table, "machine": machine, "top": str(TOP)}),
+        fill_page(Path(__file__).with_suffix(".md"), table=table, machine=machine, top=TOP),
     )
     print(table)
 
